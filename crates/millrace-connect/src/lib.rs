@@ -1,0 +1,5 @@
+//! Connectors and formats.
+
+pub mod table;
+
+pub use table::{Connector, Options, SinkTable, SourceTable, TableSpec};

@@ -1,0 +1,5 @@
+//! Execution of jobs: graph, tasks, exchange, time, checkpoints and recovery.
+
+pub mod graph;
+
+pub use graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
