@@ -1,0 +1,5 @@
+//! Event-time windows.
+
+mod spec;
+
+pub use spec::{TimeWindow, WindowSpec};
