@@ -43,6 +43,6 @@ pub use ledger::{DropReason, LedgerCounts};
 pub use operator::{Collector, Operator, OperatorContext, Port, Progress};
 pub use sink::{Committable, Prepared, Sink, SinkContext, SinkWriter};
 pub use snapshot::{Restored, Snapshot, SnapshotRequest};
-pub use source::{Boundedness, Read, ReadBatch, Source, Split, SplitReader};
+pub use source::{Boundedness, Read, ReadBatch, ReaderContext, Source, Split, SplitReader};
 pub use time::Timestamp;
 pub use watermark::{WatermarkAssigner, WatermarkStrategy};

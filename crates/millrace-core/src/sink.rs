@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::seam::Seams;
 use crate::{Batch, CheckpointId, OperatorId, Result, Subtask, Timestamp};
 
 /// Output that was prepared and waits for its checkpoint to complete.
@@ -44,6 +45,8 @@ pub struct SinkContext {
     /// A number that no other start of this job's sink has had, for names that must not collide
     /// with leftovers of a crashed run.
     pub attempt: u64,
+    /// The clock for sinks that roll by time, and where blocking writes may run.
+    pub seams: Seams,
 }
 
 impl SinkContext {

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::seam::Seams;
 use crate::{BadRecord, Batch, Result, SplitId, Subtask};
 
 /// Whether a source ends by itself.
@@ -87,12 +88,14 @@ pub trait Source: Send + Sync {
 }
 
 /// What a reader is told at its opening.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReaderContext {
     /// The source's parallel instance that reads.
     pub subtask: Subtask,
     /// The largest number of rows, good and bad, that a [`Read::Rows`] may hold.
     pub batch_rows: usize,
+    /// The clock for sources that pace themselves, and where blocking reads may run.
+    pub seams: Seams,
 }
 
 /// Reads one split.
