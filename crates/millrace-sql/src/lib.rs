@@ -1,1 +1,3 @@
+//! Flink SQL for Millrace: dialect, catalog, planner and columnar operators.
 
+pub mod operators;

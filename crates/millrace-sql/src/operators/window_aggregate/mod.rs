@@ -1,0 +1,5 @@
+//! Windowed `GROUP BY` over columns.
+
+mod spec;
+
+pub use spec::{AggregateFunction, AggregateSpec, WindowAggregateSpec, WindowColumns};
