@@ -224,7 +224,7 @@ impl WindowSpec {
 }
 
 fn whole_ms(what: &str, duration: Duration) -> Result<i64> {
-    if duration.subsec_nanos() % 1_000_000 != 0 {
+    if !duration.subsec_nanos().is_multiple_of(1_000_000) {
         return Err(Error::fix_input(format!(
             "the window's {what} of {duration:?} is not a whole number of milliseconds"
         ))
