@@ -3,6 +3,15 @@
 //! It is written last and names every other file with its length and checksum, so a checkpoint
 //! either has a manifest and is complete, or has none and is nothing. It is JSON, for people to
 //! read; `version` says how to understand it.
+//!
+//! # How the format changes
+//!
+//! A reader of version 1 passes over fields that it does not know, so a field that an older program
+//! may safely leave unread is added without a new version. Whatever changes the meaning of a
+//! checkpoint (a field that must not be left unread, another meaning of an old one) raises
+//! [`VERSION`], and an older program refuses it. Damage is not found by strictness about fields but
+//! by the checksum at the end of the file. Each version has a file under `tests/golden`, which
+//! must be readable for ever.
 
 use std::collections::BTreeMap;
 
@@ -81,6 +90,19 @@ pub struct FileRef {
     pub bytes: u64,
     /// CRC-32C of its content.
     pub crc32c: u32,
+}
+
+impl Manifest {
+    /// The files that the checkpoint consists of, older ones that it builds upon among them.
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        let subtasks = self.operators.values().flat_map(|operator| &operator.subtasks);
+        subtasks.flat_map(|subtask| &subtask.state)
+    }
+
+    /// The size of the state, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
 }
 
 /// Where a source stood in a split.
