@@ -63,7 +63,9 @@ pub struct LedgerCounts {
     pub passed: u64,
     /// Rows that live on in state or its results. For a sink: rows written and not yet committed.
     pub absorbed: u64,
-    /// Rows that went no further, by [`DropReason`] in the order of [`DropReason::ALL`].
+    /// Rows that went no further, by [`DropReason`] in the order of [`DropReason::ALL`]. Stored
+    /// by name, so that stored ledgers stay readable when there are more reasons.
+    #[serde(default, with = "dropped_by_name")]
     pub dropped: [u64; DropReason::ALL.len()],
     /// Rows sent by each output port.
     pub rows_out: Vec<u64>,
@@ -105,6 +107,30 @@ impl LedgerCounts {
     }
 }
 
+mod dropped_by_name {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::DropReason;
+
+    type Dropped = [u64; DropReason::ALL.len()];
+
+    pub(super) fn serialize<S: Serializer>(dropped: &Dropped, to: S) -> Result<S::Ok, S::Error> {
+        let by_name: BTreeMap<DropReason, u64> =
+            DropReason::ALL.into_iter().zip(*dropped).filter(|&(_, rows)| rows > 0).collect();
+        by_name.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Dropped, D::Error> {
+        let mut dropped = Dropped::default();
+        for (reason, rows) in BTreeMap::<DropReason, u64>::deserialize(from)? {
+            dropped[reason as usize] = rows;
+        }
+        Ok(dropped)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +142,15 @@ mod tests {
         assert_eq!(counts.unaccounted(), 1);
         counts.absorbed = 1;
         assert_eq!(counts.unaccounted(), 0);
+    }
+
+    #[test]
+    fn drop_reasons_are_stored_by_name() {
+        let mut counts = LedgerCounts { rows_in: 5, ..LedgerCounts::default() };
+        counts.add_dropped(DropReason::OutsideWindows, 5);
+        let stored = serde_json::to_value(&counts).unwrap();
+        assert_eq!(stored["dropped"], serde_json::json!({"outside-windows": 5}));
+        assert_eq!(serde_json::from_value::<LedgerCounts>(stored).unwrap(), counts);
     }
 
     #[test]
