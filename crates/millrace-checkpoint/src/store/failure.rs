@@ -46,9 +46,12 @@ fn classify(cause: &StoreError) -> (ErrorKind, Option<&'static str>) {
         Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
             (ErrorKind::FixInput, Some("the checkpoint directory must be writable for this user"))
         }
-        Some(io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => {
-            (ErrorKind::FixInput, None)
-        }
+        // A file is where a directory must be, or the other way round.
+        Some(
+            io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists,
+        ) => (ErrorKind::FixInput, None),
         _ => (ErrorKind::Retry, None),
     }
 }
