@@ -5,6 +5,7 @@
 //! dropped since the last snapshot, and decides whether a snapshot is full or a difference.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeFrom;
 
 use millrace_core::{Snapshot, SnapshotRequest, Timestamp};
@@ -35,8 +36,8 @@ impl PaneKey {
 const MOST_PARTS: usize = 64;
 
 /// Panes in the order of event time, each with a table.
-#[derive(Debug)]
 pub struct PaneRegistry<T> {
+    empty: Box<dyn Fn() -> T + Send>,
     order: BTreeMap<PaneKey, usize>,
     slots: Vec<Slot<T>>,
     /// Slots without a pane; their tables take no memory.
@@ -61,9 +62,11 @@ struct Chain {
     watermark: Option<Timestamp>,
 }
 
-impl<T> Default for PaneRegistry<T> {
-    fn default() -> Self {
+impl<T: PaneTable> PaneRegistry<T> {
+    /// No panes; `empty` makes their tables, which must take no memory until they have rows.
+    pub fn new(empty: impl Fn() -> T + Send + 'static) -> Self {
         PaneRegistry {
+            empty: Box::new(empty),
             order: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -71,16 +74,14 @@ impl<T> Default for PaneRegistry<T> {
             chain: Chain::default(),
         }
     }
-}
 
-impl<T: PaneTable> PaneRegistry<T> {
-    /// The slot of the pane, which is added with `empty` if it is new. A dropped pane's table is
-    /// used again, with its memory, when there is one.
-    pub fn slot(&mut self, key: PaneKey, empty: impl FnOnce() -> T) -> usize {
+    /// The slot of the pane, which is added if it is new. A dropped pane's table is used again,
+    /// with its memory, when there is one.
+    pub fn slot(&mut self, key: PaneKey) -> usize {
         if let Some(&slot) = self.order.get(&key) {
             return slot;
         }
-        let table = self.spare.take().unwrap_or_else(empty);
+        let table = self.spare.take().unwrap_or_else(&self.empty);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot].table = table;
@@ -130,17 +131,20 @@ impl<T: PaneTable> PaneRegistry<T> {
 
     /// Forgets a pane. One emptied table is kept for the next pane, if it was well filled; the
     /// memory of all others is freed.
-    pub fn drop_pane(&mut self, key: PaneKey, empty: impl FnOnce() -> T) {
+    pub fn drop_pane(&mut self, key: PaneKey) {
         let Some(slot) = self.order.remove(&key) else { return };
         let Slot { table, stored } = &mut self.slots[slot];
         if std::mem::take(stored) {
             self.chain.dropped.push(key);
         }
-        let mut table = std::mem::replace(table, empty());
+        let mut table = std::mem::replace(table, (self.empty)());
         self.free.push(slot);
         if self.spare.is_none() && !table.spare() {
             table.clear();
             self.spare = Some(table);
+        }
+        if self.order.is_empty() {
+            (self.slots, self.free) = (Vec::new(), Vec::new());
         }
     }
 
@@ -212,6 +216,12 @@ impl<T: PaneTable> PaneRegistry<T> {
     }
 }
 
+impl<T> fmt::Debug for PaneRegistry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.order.keys()).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +237,7 @@ mod tests {
     }
 
     fn add(panes: &mut PaneRegistry<Table>, pane: i64, key: u32, by: u64) {
-        let slot = panes.slot(PaneKey::unrestricted(pane), Table::default);
+        let slot = panes.slot(PaneKey::unrestricted(pane));
         *panes.table_mut(slot).upsert(key, || 0) += by;
     }
 
@@ -267,7 +277,7 @@ mod tests {
                 1..10,
             ),
         ) {
-            let mut panes = PaneRegistry::default();
+            let mut panes = PaneRegistry::new(Table::default);
             let mut chain: Vec<Vec<u8>> = Vec::new();
             let mut watermark = 0;
             for (updates, dropped, full, later) in rounds {
@@ -275,7 +285,7 @@ mod tests {
                     add(&mut panes, pane, key, by);
                 }
                 for pane in dropped {
-                    panes.drop_pane(PaneKey::unrestricted(pane), Table::default);
+                    panes.drop_pane(PaneKey::unrestricted(pane));
                 }
                 watermark += later;
                 match take(&mut panes, full, watermark) {
@@ -302,11 +312,11 @@ mod tests {
         fn a_damaged_chain_is_a_restore_error_even_with_a_right_checksum(
             at_byte in 0usize..400, value: u8, cut in 0usize..400, second: bool,
         ) {
-            let mut panes = PaneRegistry::default();
+            let mut panes = PaneRegistry::new(Table::default);
             (0..40).for_each(|n| add(&mut panes, n % 3, n as u32, 7));
             let mut chain = vec![bytes(take(&mut panes, true, 5))];
             add(&mut panes, 1, 99, 1);
-            panes.drop_pane(PaneKey::unrestricted(0), Table::default);
+            panes.drop_pane(PaneKey::unrestricted(0));
             chain.push(bytes(take(&mut panes, false, 6)));
             let part = &mut chain[usize::from(second)];
             part.truncate(part.len() - cut.min(part.len()));
@@ -325,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_anywhere_is_found() {
-        let mut panes = PaneRegistry::default();
+        let mut panes = PaneRegistry::new(Table::default);
         (0..5).for_each(|n| add(&mut panes, n, n as u32, 7));
         let whole = bytes(take(&mut panes, true, 5));
         for bit in 0..whole.len() * 8 {
@@ -337,7 +347,7 @@ mod tests {
 
     #[test]
     fn state_of_another_operator_is_refused_by_name() {
-        let mut panes = PaneRegistry::default();
+        let mut panes = PaneRegistry::new(Table::default);
         add(&mut panes, 0, 1, 1);
         let part = bytes(take(&mut panes, true, 0));
         let rows = EntryRows::<u32, u64>::default;
@@ -347,7 +357,7 @@ mod tests {
 
     #[test]
     fn nothing_new_is_unchanged_and_much_new_is_full() {
-        let mut panes = PaneRegistry::default();
+        let mut panes = PaneRegistry::new(Table::default);
         assert!(matches!(take(&mut panes, false, i64::MIN), Snapshot::Empty));
         (0..1_000).for_each(|key| add(&mut panes, 0, key, 1));
         assert!(matches!(take(&mut panes, false, 0), Snapshot::Full(_)));
@@ -362,15 +372,15 @@ mod tests {
 
     #[test]
     fn the_memory_of_dropped_panes_is_freed_but_for_one_table() {
-        let mut panes = PaneRegistry::default();
+        let mut panes = PaneRegistry::new(Table::default);
         for pane in 0..10 {
             (0..1_000).for_each(|key| add(&mut panes, pane, key, 1));
         }
         let ten = panes.bytes();
-        (0..10).for_each(|pane| panes.drop_pane(PaneKey::unrestricted(pane), Table::default));
+        (0..10).for_each(|pane| panes.drop_pane(PaneKey::unrestricted(pane)));
         assert!(panes.bytes() < ten / 5, "{} of {ten} bytes", panes.bytes());
         add(&mut panes, 11, 0, 1);
-        panes.drop_pane(PaneKey::unrestricted(11), Table::default);
+        panes.drop_pane(PaneKey::unrestricted(11));
         assert!(panes.bytes() < ten / 50, "a large table is not kept for small panes");
     }
 
@@ -392,10 +402,10 @@ mod tests {
     }
 
     fn golden() -> PaneRegistry<Table> {
-        let mut panes = PaneRegistry::default();
+        let mut panes = PaneRegistry::new(Table::default);
         (0..600).for_each(|key| add(&mut panes, 2, key, 1));
         add(&mut panes, 1, 7, 7);
-        let slot = panes.slot(PaneKey { pane: 4, first: 5 }, Table::default);
+        let slot = panes.slot(PaneKey { pane: 4, first: 5 });
         *panes.table_mut(slot).upsert(1, || 0) += 3;
         panes
     }
@@ -404,7 +414,7 @@ mod tests {
         add(panes, 2, 300, 1_000);
         add(panes, 2, 600, 1);
         add(panes, 4, 9, 9);
-        panes.drop_pane(PaneKey::unrestricted(1), Table::default);
+        panes.drop_pane(PaneKey::unrestricted(1));
     }
 
     #[test]

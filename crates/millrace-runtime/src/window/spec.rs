@@ -11,6 +11,7 @@
 //! before [`Timestamp::MIN`] begins there, one that would end after [`Timestamp::MAX`] ends there
 //! and closes when the watermark is `MAX`.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ impl WindowSpec {
         TimeWindow { start: saturate(start), end: saturate(start + i128::from(self.size_ms)) }
     }
 
-    /// The windows that hold `rowtime`, by number; empty in a gap.
+    /// The windows that hold `rowtime`, by number; empty in a gap (and for [`Timestamp::MAX`] where
+    /// its window would have no number).
     pub fn windows_at(&self, rowtime: Timestamp) -> Range<i64> {
         let from_offset = i128::from(rowtime.as_millis()) - i128::from(self.offset_ms);
         let slide = i128::from(self.slide_ms);
@@ -176,12 +178,12 @@ impl WindowSpec {
 
     /// The pane that holds `rowtime`, by number; `None` in a gap.
     pub fn pane_at(&self, rowtime: Timestamp) -> Option<i64> {
-        let rowtime_ms = i128::from(rowtime.as_millis());
-        if self.slide_ms > self.size_ms {
-            let windows = self.windows_at(rowtime);
+        let windows = self.windows_at(rowtime);
+        if windows.is_empty() || self.slide_ms > self.size_ms {
             return (!windows.is_empty()).then_some(windows.start);
         }
-        let from_offset = rowtime_ms - i128::from(self.offset_ms % self.pane_ms);
+        let from_offset =
+            i128::from(rowtime.as_millis()) - i128::from(self.offset_ms % self.pane_ms);
         Some(clamp(from_offset.div_euclid(i128::from(self.pane_ms))))
     }
 
@@ -220,6 +222,21 @@ impl WindowSpec {
 
     fn start_of(&self, index: i64) -> i128 {
         i128::from(self.offset_ms) + i128::from(index) * i128::from(self.slide_ms)
+    }
+}
+
+/// As plans and messages name it: `TUMBLE(3600000 ms)`, `HOP(3600000 ms every 60000 ms)`.
+impl fmt::Display for WindowSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_tumbling() {
+            write!(f, "TUMBLE({} ms", self.size_ms)?;
+        } else {
+            write!(f, "HOP({} ms every {} ms", self.size_ms, self.slide_ms)?;
+        }
+        match self.offset_ms {
+            0 => f.write_str(")"),
+            offset => write!(f, " from {offset} ms)"),
+        }
     }
 }
 
