@@ -1,5 +1,19 @@
-//! Connectors and formats.
+//! Connectors and formats of Millrace.
+//!
+//! A `CREATE TABLE` reaches its connector as a [`TableSpec`]; [`registry::connector`] finds the
+//! connector by name, which gives a [`SourceTable`] or a [`SinkTable`] to put into a job graph.
+//! Options have Flink's names and meanings; `docs/reference/connectors.md` lists them all.
+//!
+//! Rows travel as Arrow batches (`millrace_core::Columns`). The crate knows nothing of the engine
+//! that calls it, and nothing of SQL beyond the table.
 
+pub mod blackhole;
+pub mod datagen;
+mod duration;
+pub mod filesystem;
+mod format;
+pub mod print;
+pub mod registry;
 pub mod table;
 
 pub use table::{Connector, Options, SinkTable, SourceTable, TableSpec};

@@ -1,0 +1,168 @@
+//! The connector `print`: shows rows on standard output or standard error, as Flink's does.
+//!
+//! Each row is a line `+I[a, b]`. Rows are shown as they come, so after a crash those since the
+//! last checkpoint are shown again: at least once.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use millrace_core::{
+    Batch, CheckpointId, Columns, Committable, Error, Prepared, Result, Sink, SinkContext,
+    SinkWriter,
+};
+use serde_json::Value;
+
+use crate::format::display::{self, TextStyle, value_writer};
+use crate::{Connector, SinkTable, SourceTable, TableSpec};
+
+/// How many bytes are held back before they are written.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Shows rows.
+#[derive(Debug)]
+pub struct Print;
+
+impl Connector for Print {
+    fn name(&self) -> &'static str {
+        "print"
+    }
+
+    fn source(&self, table: &TableSpec) -> Result<SourceTable> {
+        Err(Error::fix_input(format!(
+            "table `{}` cannot be read: connector `print` is for writing",
+            table.name
+        )))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
+        if !table.partitioned_by.is_empty() {
+            return Err(Error::fix_input(format!(
+                "table `{}` cannot be partitioned: connector `print` has no partitions",
+                table.name
+            )));
+        }
+        let identifier = table.options.text("print-identifier").unwrap_or("").to_owned();
+        let target = match table.options.get("standard-error")?.unwrap_or(false) {
+            true => Target::StandardError,
+            false => Target::StandardOutput,
+        };
+        table.options.finish(&table.name)?;
+        for field in table.schema.fields() {
+            if !display::is_supported(field.data_type()) {
+                return Err(Error::fix_input(format!(
+                    "connector `print` cannot show column `{}` of table `{}`",
+                    field.name(),
+                    table.name
+                )));
+            }
+        }
+        Ok(SinkTable { sink: Arc::new(PrintSink { identifier, target }), single_writer: true })
+    }
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    StandardOutput,
+    StandardError,
+}
+
+#[derive(Debug)]
+struct PrintSink {
+    identifier: String,
+    target: Target,
+}
+
+#[async_trait]
+impl Sink for PrintSink {
+    async fn open(&self, _context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        let out: Box<dyn Write + Send> = match self.target {
+            Target::StandardOutput => Box::new(io::stdout()),
+            Target::StandardError => Box::new(io::stderr()),
+        };
+        Ok(Box::new(PrintWriter::new(&self.identifier, out)))
+    }
+}
+
+struct PrintWriter {
+    prefix: String,
+    out: Box<dyn Write + Send>,
+    lines: Vec<u8>,
+    rows: u64,
+}
+
+impl PrintWriter {
+    fn new(identifier: &str, out: Box<dyn Write + Send>) -> Self {
+        let prefix = if identifier.is_empty() { String::new() } else { format!("{identifier}> ") };
+        PrintWriter { prefix, out, lines: Vec::new(), rows: 0 }
+    }
+
+    fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        let writers = rows
+            .columns()
+            .iter()
+            .map(|column| value_writer(column, TextStyle::Java))
+            .collect::<Result<Vec<_>>>()?;
+        for row in 0..rows.num_rows() {
+            self.lines.extend_from_slice(self.prefix.as_bytes());
+            self.lines.extend_from_slice(b"+I[");
+            for (index, (column, writer)) in rows.columns().iter().zip(&writers).enumerate() {
+                if index > 0 {
+                    self.lines.extend_from_slice(b", ");
+                }
+                if column.is_null(row) {
+                    self.lines.extend_from_slice(b"null");
+                } else {
+                    writer.write(row, &mut self.lines);
+                }
+            }
+            self.lines.extend_from_slice(b"]\n");
+        }
+        self.rows += rows.num_rows() as u64;
+        Ok(())
+    }
+
+    fn write_out(&mut self) -> Result<()> {
+        let result = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
+        self.lines.clear();
+        result.map_err(|cause| match cause.kind() {
+            // Whoever read it has gone: nobody is left to retry for. See `Error::is_broken_pipe`.
+            io::ErrorKind::BrokenPipe => {
+                Error::fix_input("the reader of the printed rows has gone").caused_by(cause)
+            }
+            _ => Error::retry("rows cannot be printed").caused_by(cause),
+        })
+    }
+}
+
+#[async_trait]
+impl SinkWriter for PrintWriter {
+    async fn write(&mut self, batch: Batch) -> Result<()> {
+        let columns: Columns = batch.downcast()?;
+        self.append(&columns.rows)?;
+        if self.lines.len() >= BUFFER_BYTES {
+            self.write_out()?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.lines.is_empty() { Ok(()) } else { self.write_out() }
+    }
+
+    async fn prepare(&mut self, _checkpoint: CheckpointId) -> Result<Prepared> {
+        self.flush().await?;
+        let rows = std::mem::take(&mut self.rows);
+        let committables = match rows {
+            0 => Vec::new(),
+            rows => vec![Committable { payload: Value::Null, rows }],
+        };
+        Ok(Prepared { committables, state: Value::Null })
+    }
+
+    async fn commit(&mut self, _checkpoint: CheckpointId, _prepared: &Prepared) -> Result<()> {
+        Ok(())
+    }
+}

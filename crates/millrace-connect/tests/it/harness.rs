@@ -1,0 +1,108 @@
+//! Opens tables and drives their readers as the runtime does, without one.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use millrace_connect::registry::connector;
+use millrace_connect::{Options, SourceTable, TableSpec};
+use millrace_core::seam::Seams;
+use millrace_core::{BadRecord, Columns, Read, ReaderContext, Result, Source, Split, Subtask};
+
+/// A table of these columns and options.
+pub fn table<'a>(
+    columns: &[(&str, DataType)],
+    options: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> TableSpec {
+    let fields = columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true));
+    TableSpec {
+        name: "t".into(),
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        partitioned_by: Vec::new(),
+        options: Options::new(options),
+        projection: None,
+    }
+}
+
+pub fn open_source(name: &str, table: &TableSpec) -> Result<SourceTable> {
+    connector(name).unwrap().source(table)
+}
+
+pub fn millis() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, None)
+}
+
+pub fn context(batch_rows: usize) -> ReaderContext {
+    ReaderContext {
+        subtask: Subtask { index: 0, parallelism: 1 },
+        batch_rows,
+        seams: Seams::system(),
+    }
+}
+
+/// All rows as text, and all bad records.
+#[derive(Debug, Default, PartialEq)]
+pub struct Content {
+    pub rows: Vec<String>,
+    pub bad: Vec<BadRecord>,
+}
+
+impl Content {
+    /// The bad records as a compiler would show them.
+    pub fn complaints(&self) -> Vec<String> {
+        self.bad.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Reads every split to its end; after each batch for which `restart` says so, drops the reader
+/// and opens another at its position.
+pub async fn read_all(
+    source: &dyn Source,
+    batch_rows: usize,
+    mut restart: impl FnMut() -> bool,
+) -> Result<Content> {
+    let mut content = Content::default();
+    for mut split in source.discover().await? {
+        let context = context(batch_rows);
+        let mut reader = source.open(&split, &context).await?;
+        loop {
+            match reader.next().await? {
+                Read::Rows(batch) => {
+                    let mut rows = batch.bad.len();
+                    content.bad.extend(batch.bad);
+                    if let Some(batch) = batch.rows {
+                        let columns: Columns = batch.downcast().unwrap();
+                        rows += columns.rows.num_rows();
+                        content.rows.extend(rows_as_text(&columns.rows));
+                    }
+                    assert!(rows > 0 && rows <= batch_rows, "{rows} rows of {batch_rows}");
+                }
+                Read::Pending => {
+                    reader.ready().await;
+                }
+                Read::End => break,
+            }
+            if restart() {
+                split = Split { id: split.id, position: reader.position() };
+                reader = source.open(&split, &context).await?;
+            }
+        }
+    }
+    Ok(content)
+}
+
+/// `a|b|NULL`, a line for each row.
+pub fn rows_as_text(batch: &RecordBatch) -> Vec<String> {
+    let options = arrow_cast::display::FormatOptions::new().with_null("NULL");
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| arrow_cast::display::ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| {
+            let cells: Vec<String> = columns.iter().map(|c| c.value(row).to_string()).collect();
+            cells.join("|")
+        })
+        .collect()
+}
