@@ -1,0 +1,4 @@
+//! The simulation itself.
+
+mod executor;
+mod fault;
