@@ -1,0 +1,69 @@
+use millrace_core::ErrorKind;
+use millrace_core::seam::Seams;
+use millrace_runtime::*;
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_fails_midway_restarts_and_neither_loses_nor_doubles_a_row() {
+    for (calls, panic) in [(1, false), (20, false), (60, true), (90, false)] {
+        let (source, target) = (ListSource::even(3, 400), Target::default());
+        let fuse = Fuse::after(calls, panic);
+        let job = job(graph(source.clone(), &target, [2, 2, 1], Some(fuse)), &memory());
+        let report = job.run().await.unwrap();
+        assert_eq!((report.outcome, report.restarts), (Outcome::Finished, 1));
+        assert_eq!(target.rows(), source.rows(), "failed at call {calls}");
+        let sink = &report.ledger.lines[2].counts;
+        assert_eq!((sink.rows_in, sink.passed), (1_200, 1_200), "the ledger counts each row once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_cut_short_at_once_is_resumed_by_another() {
+    let (source, target, store) = (ListSource::even(2, 5_000), Target::default(), memory());
+    let mut cut = 0;
+    loop {
+        let job = job(graph(source.clone(), &target, [2, 3, 2], None), &store);
+        let watch = job.watch();
+        let mut events = watch.events();
+        let canceller = async {
+            let mut completed = 0;
+            while let Ok(event) = events.recv().await {
+                completed += usize::from(matches!(event, JobEvent::CheckpointCompleted { .. }));
+                if completed == 2 {
+                    watch.cancel();
+                }
+            }
+        };
+        let report = tokio::select! { report = job.run() => report.unwrap(), () = canceller => unreachable!() };
+        if report.outcome != Outcome::Cancelled {
+            break;
+        }
+        cut += 1;
+    }
+    assert!(cut > 0, "the job was never caught running");
+    assert_eq!(target.rows(), source.rows());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_restarts_the_first_failure_is_told_with_the_operator_that_failed() {
+    let graph =
+        graph(ListSource::even(1, 100), &Target::default(), [1, 2, 1], Some(Fuse::after(3, false)));
+    let options = JobOptions { restart: RestartStrategy::Never, ..options() };
+    let error =
+        Job::new(graph, options, memory(), Seams::system()).unwrap().run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Retry);
+    let text = error.message();
+    assert!(text.starts_with("`hold (") && text.ends_with("the fuse blew"), "{text}");
+}
+
+#[tokio::test]
+async fn a_changed_job_is_not_given_the_state_of_another() {
+    let (source, target, store) = (ListSource::even(1, 10), Target::default(), memory());
+    job(graph(source.clone(), &target, [1, 1, 1], None), &store).run().await.unwrap();
+    let mut changed = graph(source, &target, [1, 1, 1], None);
+    changed.nodes[1].id = millrace_core::OperatorId::new("other");
+    let error = job(changed, &store).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FixInput);
+    assert!(error.message().contains("holds `hold`, which the job no longer has"), "{error}");
+}
