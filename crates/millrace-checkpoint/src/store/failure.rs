@@ -14,7 +14,8 @@ pub(super) fn storage_error(doing: &str, cause: StoreError) -> Error {
     let error = match innermost_io(&cause) {
         // The operating system's own words; what is wrapped around them repeats the path.
         Some(io) => error.caused_by(io.to_string()),
-        None => error.caused_by(cause),
+        // As text: each cause in the chain would repeat all those behind it.
+        None => error.caused_by(cause.to_string()),
     };
     match hint {
         Some(hint) => error.hint(hint),
@@ -26,6 +27,14 @@ fn classify(cause: &StoreError) -> (ErrorKind, Option<&'static str>) {
     match cause {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             return (ErrorKind::FixInput, Some("check the credentials and what they allow"));
+        }
+        // Objects that may be missing are asked for elsewhere: here it is what should hold them.
+        StoreError::NotFound { .. } => {
+            return (ErrorKind::FixInput, Some("does the bucket or directory exist?"));
+        }
+        // What S3 answers to a listing; the storage client has no variant for it.
+        StoreError::Generic { source, .. } if source.to_string().contains("NoSuchBucket") => {
+            return (ErrorKind::FixInput, Some("does the bucket exist?"));
         }
         StoreError::UnknownConfigurationKey { .. } | StoreError::InvalidPath { .. } => {
             return (ErrorKind::FixInput, None);

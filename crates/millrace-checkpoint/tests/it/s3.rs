@@ -53,6 +53,7 @@ async fn a_manifest_is_written_once() {
 async fn a_missing_bucket_is_an_error_with_its_name_and_not_an_empty_directory() {
     let store = CheckpointStore::open("s3://no-such-bucket-here/job").unwrap();
     let error = store.newest().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FixInput, "{}", error.full_report());
     assert!(error.message().contains("s3://no-such-bucket-here/job"), "{error}");
     let error = store.write_manifest(&manifest(1, Vec::new())).await.unwrap_err();
     assert!(error.message().contains("s3://no-such-bucket-here/job"), "{error}");
