@@ -9,6 +9,7 @@
 
 pub mod blackhole;
 pub mod datagen;
+mod dead_letter;
 mod duration;
 pub mod filesystem;
 mod format;

@@ -166,3 +166,69 @@ impl SinkWriter for PrintWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use arrow_array::{ArrayRef, Int32Array, StringArray};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn rows() -> Batch {
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("JFK"), None]));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let rows = RecordBatch::try_from_iter_with_nullable(vec![
+            ("name", names, true),
+            ("n", numbers, true),
+        ]);
+        Batch::new(Columns::new(rows.unwrap()))
+    }
+
+    #[tokio::test]
+    async fn rows_are_lines_with_their_kind_and_counted() {
+        let out = Captured::default();
+        let mut writer = PrintWriter::new("x", Box::new(out.clone()));
+        writer.write(rows()).await.unwrap();
+        let prepared = writer.prepare(CheckpointId(1)).await.unwrap();
+        assert_eq!(prepared.committables[0].rows, 2);
+        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "x> +I[JFK, 1]\nx> +I[null, 2]\n");
+        assert!(writer.prepare(CheckpointId(2)).await.unwrap().committables.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_gone_is_a_broken_pipe_and_no_reason_to_retry() {
+        let mut writer = PrintWriter::new("", Box::new(Closed));
+        writer.write(rows()).await.unwrap();
+        let error = writer.flush().await.unwrap_err();
+        assert!(error.is_broken_pipe());
+        assert_eq!(error.kind(), millrace_core::ErrorKind::FixInput);
+    }
+}

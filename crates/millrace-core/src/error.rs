@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 /// A result with the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -110,6 +111,27 @@ impl Error {
     /// What can be done about it, if something is known.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// Whether it came of a pipe that nobody reads any more: then the program ends quietly.
+    ///
+    /// ```
+    /// use std::io::{Error as IoError, ErrorKind};
+    /// use millrace_core::Error;
+    ///
+    /// let closed = IoError::from(ErrorKind::BrokenPipe);
+    /// assert!(Error::fix_input("rows cannot be printed").caused_by(closed).is_broken_pipe());
+    /// assert!(!Error::fix_input("rows cannot be printed").is_broken_pipe());
+    /// ```
+    pub fn is_broken_pipe(&self) -> bool {
+        let mut cause = StdError::source(self);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                return io.kind() == io::ErrorKind::BrokenPipe;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Message, chain of causes and hint, a line each, as the command line prints it after

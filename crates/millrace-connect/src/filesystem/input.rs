@@ -184,6 +184,10 @@ pub(crate) fn io_error(doing: &str, path: &Path, cause: io::Error) -> Error {
         | K::IsADirectory
         | K::ReadOnlyFilesystem
         | K::InvalidFilename => Error::fix_input(message).caused_by(cause),
+        // A file stands where the directory should be.
+        K::AlreadyExists if doing == "create the directory" => {
+            Error::fix_input(message).caused_by(cause)
+        }
         K::InvalidData | K::InvalidInput | K::UnexpectedEof => {
             Error::fix_input(format!("{message}: it is damaged or incomplete")).caused_by(cause)
         }

@@ -72,14 +72,6 @@ impl Listing {
         files.sort();
         Ok(files)
     }
-
-    /// The directory that ids and partitions are told from.
-    pub fn root(&self) -> &Path {
-        match self {
-            Listing::Tree(path) => path,
-            Listing::Glob { root, .. } => root,
-        }
-    }
 }
 
 /// A local path from a path or a `file:` URI, without `.` in it, so that one file has one name.

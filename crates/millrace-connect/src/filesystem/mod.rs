@@ -1,29 +1,38 @@
 //! The connector `filesystem`: files as tables.
 
-mod input;
+mod blocking;
+mod committable;
+pub(crate) mod input;
 mod listing;
-mod position;
+mod options;
+mod part_file;
+mod partition;
+mod partition_reader;
+pub(crate) mod position;
 mod record_reader;
+mod rolling;
+mod sink;
 mod source;
+mod sweep;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use millrace_core::{BadRecordPolicy, Error, Result};
+use millrace_core::{Result, Sink};
 
-use self::listing::Listing;
+use self::listing::{Listing, local_path};
+use self::options::FileOptions;
+pub(crate) use self::partition::Partitioning;
+use self::partition_reader::PartitionedRead;
+pub(crate) use self::rolling::RollingPolicy;
+pub(crate) use self::sink::{FileSink, FileSinkWriter};
 use self::source::FileSource;
-use crate::format::{Format, ReadSchema};
-use crate::{Connector, Options, SinkTable, SourceTable, TableSpec};
+use crate::dead_letter::DeadLetterSink;
+use crate::format::ReadSchema;
+use crate::{Connector, SinkTable, SourceTable, TableSpec};
 
 /// Reads and writes local files.
 #[derive(Debug)]
 pub struct Filesystem;
-
-/// The default of `max-record-bytes`.
-const MAX_RECORD_BYTES: usize = 16 << 20;
-/// A record and what is read beyond it must be addressable with 32 bits.
-const LARGEST_RECORD_BYTES: usize = 1 << 29;
 
 impl Connector for Filesystem {
     fn name(&self) -> &'static str {
@@ -31,62 +40,37 @@ impl Connector for Filesystem {
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {
-        let options = &table.options;
-        if !table.partitioned_by.is_empty() {
-            return Err(Error::fix_input(format!(
-                "table `{}` cannot be read: PARTITIONED BY is not supported here yet",
-                table.name
-            )));
-        }
-        let path: String = options.required("path")?;
-        let format = Format::from_options(options)?;
-        let monitor_interval = options
-            .text("source.monitor-interval")
-            .map(|text| crate::duration::parse("source.monitor-interval", text))
-            .transpose()?;
-        if monitor_interval == Some(Duration::ZERO) {
-            return Err(Error::fix_input("option `source.monitor-interval` has to be positive"));
-        }
-        let bad_records = bad_record_policy(options, &format)?;
+        let options = FileOptions::of(table)?;
+        let (names, default_name) = (&table.partitioned_by, options.default_partition);
+        let read = PartitionedRead::new(ReadSchema::new(table)?, names, default_name)?;
+        options.format.check_readable(&read.file.table)?;
+        let dead_letters = options
+            .dead_letters
+            .map(|directory| DeadLetterSink::new(&table.name, directory, options.rolling))
+            .transpose()?
+            .map(|sink| Arc::new(sink) as Arc<dyn Sink>);
         let source = FileSource {
-            listing: Listing::parse(&path)?,
-            read: ReadSchema::new(table)?,
-            format,
-            monitor_interval,
-            max_record_bytes: max_record_bytes(options)?,
+            listing: Listing::parse(&options.path)?,
+            read,
+            format: options.format,
+            monitor_interval: options.monitor_interval,
+            max_record_bytes: options.max_record_bytes,
         };
-        options.finish(&table.name)?;
-        Ok(SourceTable { source: Arc::new(source), bad_records, dead_letters: None })
+        Ok(SourceTable { source: Arc::new(source), bad_records: options.bad_records, dead_letters })
     }
 
     fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
-        Err(Error::fix_input(format!("table `{}` cannot be written to yet", table.name)))
-    }
-}
-
-fn max_record_bytes(options: &Options) -> Result<usize> {
-    match options.get("max-record-bytes")?.unwrap_or(MAX_RECORD_BYTES) {
-        bytes @ 1..=LARGEST_RECORD_BYTES => Ok(bytes),
-        bytes => Err(Error::fix_input(format!(
-            "option `max-record-bytes` cannot be `{bytes}`: it has to be from 1 to \
-             {LARGEST_RECORD_BYTES}"
-        ))),
-    }
-}
-
-fn bad_record_policy(options: &Options, format: &Format) -> Result<BadRecordPolicy> {
-    let given: Option<BadRecordPolicy> = match options.text("bad-records") {
-        Some(text) => Some(text.parse()?),
-        None => None,
-    };
-    match (given, format.ignores_parse_errors()) {
-        (None, true) => Ok(BadRecordPolicy::Skip),
-        (Some(BadRecordPolicy::Fail), true) => Err(Error::fix_input(
-            "options `bad-records` = `fail` and `ignore-parse-errors` = `true` exclude each other",
-        )),
-        (Some(BadRecordPolicy::DeadLetter), _) => {
-            Err(Error::fix_input("option `bad-records` = `dead-letter` is not supported yet"))
-        }
-        (given, _) => Ok(given.unwrap_or_default()),
+        let options = FileOptions::of(table)?;
+        let partitioning =
+            Partitioning::new(&table.schema, &table.partitioned_by, options.default_partition)?;
+        options.format.check_writable(&table.schema)?;
+        let sink = FileSink {
+            directory: local_path(&options.path)?,
+            file_schema: Arc::new(partitioning.file_schema(&table.schema)),
+            format: options.format,
+            partitioning,
+            rolling: options.rolling,
+        };
+        Ok(SinkTable { sink: Arc::new(sink), single_writer: false })
     }
 }

@@ -7,15 +7,17 @@ use async_trait::async_trait;
 use millrace_core::{Boundedness, Error, ReaderContext, Result, Source, Split, SplitReader};
 
 use super::listing::Listing;
+use super::partition_reader::PartitionedRead;
 use super::record_reader::RecordReader;
-use crate::format::{Format, ReadSchema};
+use crate::format::Format;
+use crate::format::parquet::ParquetReader;
 
 /// Reads files below a path.
 #[derive(Debug)]
 pub(crate) struct FileSource {
     pub listing: Listing,
     pub format: Format,
-    pub read: ReadSchema,
+    pub read: PartitionedRead,
     /// Look for new files so often; `None` reads what is there and ends.
     pub monitor_interval: Option<Duration>,
     pub max_record_bytes: usize,
@@ -31,7 +33,7 @@ impl Source for FileSource {
     }
 
     async fn discover(&self) -> Result<Vec<Split>> {
-        let table = &self.read.table_name;
+        let table = &self.read.file.table_name;
         let files = self
             .listing
             .files()
@@ -49,12 +51,17 @@ impl Source for FileSource {
 
     async fn open(&self, split: &Split, context: &ReaderContext) -> Result<Box<dyn SplitReader>> {
         let path = Path::new(split.id.as_str()).to_owned();
-        match &self.format {
-            Format::Csv(csv) => {
-                let decoder = csv.decoder(&self.read)?;
-                let (rows, limit) = (context.batch_rows, self.max_record_bytes);
-                Ok(Box::new(RecordReader::open(path, split, decoder, rows, limit)?))
+        let (rows, read) = (context.batch_rows, &self.read.file);
+        let decoder = match &self.format {
+            Format::Csv(csv) => csv.decoder(read),
+            Format::Json(json) => json.decoder(read),
+            Format::Parquet(_) => {
+                let reader = ParquetReader::open(path.clone(), split, read, rows)?;
+                return self.read.wrap(&path, Box::new(reader));
             }
-        }
+        };
+        let limit = self.max_record_bytes;
+        let reader = RecordReader::open(path.clone(), split, decoder, rows, limit)?;
+        self.read.wrap(&path, Box::new(reader))
     }
 }

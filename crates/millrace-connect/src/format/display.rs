@@ -25,6 +25,8 @@ use super::sql_type::sql_type;
 pub(crate) enum TextStyle {
     /// `2013-01-01 05:15:00`, BYTES in base64: what [`super::parse`] reads.
     Sql,
+    /// The same, with `T` between date and time.
+    Iso8601,
     /// `2013-01-01T05:15`, BYTES as `[1, 2]`.
     Java,
 }
@@ -193,7 +195,9 @@ impl ValueWriter for Binaries {
     fn write(&self, row: usize, out: &mut Vec<u8>) {
         let bytes = self.0.value(row);
         match self.1 {
-            TextStyle::Sql => out.extend_from_slice(BASE64.encode(bytes).as_bytes()),
+            TextStyle::Sql | TextStyle::Iso8601 => {
+                out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+            }
             TextStyle::Java => {
                 // Java's bytes are signed.
                 let shown: Vec<String> = bytes.iter().map(|&b| (b as i8).to_string()).collect();
@@ -240,7 +244,7 @@ impl<T: arrow_array::ArrowPrimitiveType<Native = i64>> ValueWriter for Timestamp
         put_date(seconds.div_euclid(86_400), out);
         out.push(match self.style {
             TextStyle::Sql => b' ',
-            TextStyle::Java => b'T',
+            TextStyle::Iso8601 | TextStyle::Java => b'T',
         });
         put_time(seconds.rem_euclid(86_400), nanos, self.style, out);
         if self.zoned {
@@ -273,5 +277,55 @@ fn put_time(second_of_day: i64, nanos: i64, style: TextStyle, out: &mut Vec<u8>)
         put!(out, ".{:06}", nanos / 1_000);
     } else {
         put!(out, ".{nanos:09}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Float64Array, Int64Array, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn shown(array: ArrayRef, style: TextStyle) -> Vec<String> {
+        let writer = value_writer(&array, style).unwrap();
+        (0..array.len())
+            .map(|row| {
+                let mut out = Vec::new();
+                writer.write(row, &mut out);
+                String::from_utf8(out).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn floats_look_as_in_java() {
+        let values = [0.0, -0.0, 1.0, 0.001, 0.0009, 9_999_999.0, 1e7, 1.5e300, f64::NAN];
+        assert_eq!(
+            shown(Arc::new(Float64Array::from(values.to_vec())), TextStyle::Java),
+            ["0.0", "-0.0", "1.0", "0.001", "9.0E-4", "9999999.0", "1.0E7", "1.5E300", "NaN"]
+        );
+    }
+
+    #[test]
+    fn timestamps_have_a_form_for_each_style() {
+        let micros = vec![1_357_017_300_000_000, 1_357_017_301_250_000, -1];
+        let array: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros));
+        assert_eq!(
+            shown(array.clone(), TextStyle::Java),
+            ["2013-01-01T05:15", "2013-01-01T05:15:01.250", "1969-12-31T23:59:59.999999"]
+        );
+        assert_eq!(
+            shown(array, TextStyle::Sql),
+            ["2013-01-01 05:15:00", "2013-01-01 05:15:01.250", "1969-12-31 23:59:59.999999"]
+        );
+    }
+
+    #[test]
+    fn whole_numbers_reach_their_limits() {
+        let array = Arc::new(Int64Array::from(vec![i64::MIN, 0, i64::MAX]));
+        let expected = ["-9223372036854775808", "0", "9223372036854775807"];
+        assert_eq!(shown(array, TextStyle::Sql), expected);
     }
 }

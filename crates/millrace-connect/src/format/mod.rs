@@ -3,18 +3,24 @@
 //! `csv` and `json` are read record by record from any stream of bytes ([`record`]); `parquet`
 //! needs the whole file.
 
-mod cells;
+pub(crate) mod cells;
 pub(crate) mod csv;
 pub(crate) mod display;
+pub(crate) mod encoder;
+pub(crate) mod json;
+pub(crate) mod parquet;
 pub(crate) mod parse;
 pub(crate) mod record;
 pub(crate) mod sql_type;
 
+use std::fs::File;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use millrace_core::{Error, Result};
 
+use self::encoder::Encoder;
+use self::sql_type::sql_type;
 use crate::{Options, TableSpec};
 
 /// What a reader is to give.
@@ -53,6 +59,8 @@ impl ReadSchema {
 #[derive(Clone, Debug)]
 pub(crate) enum Format {
     Csv(csv::CsvFormat),
+    Json(json::JsonFormat),
+    Parquet(parquet::ParquetFormat),
 }
 
 impl Format {
@@ -64,8 +72,19 @@ impl Format {
         let name: String = options.required("format")?;
         match name.as_str() {
             "csv" => Ok(Format::Csv(csv::CsvFormat::from_options(options)?)),
+            "json" => Ok(Format::Json(json::JsonFormat::from_options(options)?)),
+            "parquet" => Ok(Format::Parquet(parquet::ParquetFormat::from_options(options)?)),
             other => Err(Error::fix_input(format!("format `{other}` is not known"))
                 .hint("known here: csv, json, parquet")),
+        }
+    }
+
+    /// The extension of file names.
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Format::Csv(_) => "csv",
+            Format::Json(_) => "json",
+            Format::Parquet(_) => "parquet",
         }
     }
 
@@ -73,6 +92,52 @@ impl Format {
     pub fn ignores_parse_errors(&self) -> bool {
         match self {
             Format::Csv(csv) => csv.ignores_parse_errors(),
+            Format::Json(json) => json.ignores_parse_errors(),
+            Format::Parquet(_) => false,
         }
+    }
+
+    /// # Errors
+    /// `FixInput` naming a column whose type cannot be read.
+    pub fn check_readable(&self, schema: &Schema) -> Result<()> {
+        match self {
+            Format::Csv(csv) => csv.check_readable(schema),
+            Format::Json(json) => json.check_readable(schema),
+            Format::Parquet(parquet) => parquet.check(schema),
+        }
+    }
+
+    /// # Errors
+    /// `FixInput` naming a column whose type cannot be written.
+    pub fn check_writable(&self, schema: &Schema) -> Result<()> {
+        match self {
+            Format::Csv(csv) => csv.check_writable(schema),
+            Format::Json(json) => json.check_writable(schema),
+            Format::Parquet(parquet) => parquet.check(schema),
+        }
+    }
+
+    /// Writes rows of `schema` to `file`.
+    ///
+    /// # Errors
+    /// `FixInput` when the format cannot have these columns.
+    pub fn encoder(&self, file: File, schema: &SchemaRef) -> Result<Box<dyn Encoder>> {
+        match self {
+            Format::Csv(csv) => Ok(csv.encoder(file, schema)),
+            Format::Json(json) => Ok(json.encoder(file)),
+            Format::Parquet(parquet) => parquet.encoder(file, schema),
+        }
+    }
+}
+
+/// Refuses columns of types that have no text.
+fn check_writable(format: &str, schema: &Schema) -> Result<()> {
+    match schema.fields().iter().find(|field| !display::is_supported(field.data_type())) {
+        None => Ok(()),
+        Some(field) => Err(Error::fix_input(format!(
+            "format `{format}` cannot write the type {} of column `{}`",
+            sql_type(field.data_type()),
+            field.name()
+        ))),
     }
 }

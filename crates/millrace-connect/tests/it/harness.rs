@@ -1,13 +1,17 @@
 //! Opens tables and drives their readers as the runtime does, without one.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use millrace_connect::registry::connector;
-use millrace_connect::{Options, SourceTable, TableSpec};
+use millrace_connect::{Options, SinkTable, SourceTable, TableSpec};
 use millrace_core::seam::Seams;
-use millrace_core::{BadRecord, Columns, Read, ReaderContext, Result, Source, Split, Subtask};
+use millrace_core::{
+    BadRecord, Batch, Columns, OperatorId, Prepared, Read, ReaderContext, Result, Sink,
+    SinkContext, SinkWriter, Source, Split, Subtask,
+};
 
 /// A table of these columns and options.
 pub fn table<'a>(
@@ -105,4 +109,47 @@ pub fn rows_as_text(batch: &RecordBatch) -> Vec<String> {
             cells.join("|")
         })
         .collect()
+}
+
+pub fn open_sink(name: &str, table: &TableSpec) -> Result<SinkTable> {
+    connector(name).unwrap().sink(table)
+}
+
+/// Opens a writer that takes over `restored`.
+pub async fn open_writer(
+    sink: &dyn Sink,
+    index: usize,
+    parallelism: usize,
+    restored: &[Prepared],
+) -> Result<Box<dyn SinkWriter>> {
+    sink.open(SinkContext {
+        id: OperatorId::new("sink"),
+        subtask: Subtask { index, parallelism },
+        restored: restored.to_vec(),
+        attempt: 1,
+        seams: Seams::system(),
+    })
+    .await
+}
+
+pub fn batch(rows: &RecordBatch) -> Batch {
+    Batch::new(Columns::new(rows.clone()))
+}
+
+/// All files below a directory, relative to it, sorted; hidden ones too.
+pub fn all_files(directory: &Path) -> Vec<String> {
+    fn walk(root: &Path, directory: &Path, files: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, files);
+            } else {
+                files.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(directory, directory, &mut files);
+    files.sort();
+    files
 }

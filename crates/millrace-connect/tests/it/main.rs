@@ -1,4 +1,11 @@
 //! Tables as a job sees them: opened through the registry, read and written through the contracts.
 
 mod csv_source;
+mod datagen;
+mod dead_letter;
+mod file_sink;
+mod golden;
 mod harness;
+mod json;
+mod parquet;
+mod round_trip;

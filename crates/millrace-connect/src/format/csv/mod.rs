@@ -2,15 +2,20 @@
 
 mod decoder;
 mod dialect;
+mod encoder;
 mod tokenizer;
 
-pub(crate) use decoder::CsvDecoder;
-pub(crate) use dialect::Dialect;
+use std::fs::File;
 
+use arrow_schema::Schema;
 use millrace_core::Result;
 
-use super::record::RecordDecoder;
-use super::{ReadSchema, cells};
+use self::decoder::CsvDecoder;
+use self::dialect::Dialect;
+use self::encoder::CsvLines;
+use super::encoder::{Encoder, LineEncoder};
+use super::record::{CellErrors, RecordDecoder};
+use super::{ReadSchema, cells, check_writable};
 use crate::Options;
 
 /// The format with its options.
@@ -25,13 +30,23 @@ impl CsvFormat {
     }
 
     pub fn ignores_parse_errors(&self) -> bool {
-        self.dialect.cell_errors == super::record::CellErrors::Null
+        self.dialect.cell_errors == CellErrors::Null
     }
 
-    pub fn decoder(&self, read: &ReadSchema) -> Result<Box<dyn RecordDecoder>> {
-        for field in read.table.fields() {
-            cells::check_type("csv", field)?;
-        }
-        Ok(Box::new(CsvDecoder::new(self.dialect.clone(), read)))
+    pub fn check_readable(&self, schema: &Schema) -> Result<()> {
+        schema.fields().iter().try_for_each(|field| cells::check_type("csv", field))
+    }
+
+    pub fn check_writable(&self, schema: &Schema) -> Result<()> {
+        check_writable("csv", schema)
+    }
+
+    pub fn decoder(&self, read: &ReadSchema) -> Box<dyn RecordDecoder> {
+        Box::new(CsvDecoder::new(self.dialect.clone(), read))
+    }
+
+    pub fn encoder(&self, file: File, schema: &Schema) -> Box<dyn Encoder> {
+        let names = schema.fields().iter().map(|field| field.name().clone()).collect();
+        Box::new(LineEncoder::new(CsvLines::new(self.dialect.clone(), names), file))
     }
 }

@@ -1,0 +1,295 @@
+//! Lines of JSON to rows.
+//!
+//! `arrow-json` takes the lines apart. Columns of simple types are asked of it as texts, which
+//! then are parsed as in csv: so numbers and timestamps have one set of rules, and a value that
+//! does not fit is found with its place. Nested columns are left to `arrow-json`. Where it refuses
+//! a batch, each line is tried alone, to find the bad ones.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_json::ReaderBuilder;
+use arrow_json::reader::Decoder;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use millrace_core::{BadRecord, Error, Result};
+
+use super::JsonFormat;
+use super::scan::field_value;
+use crate::format::ReadSchema;
+use crate::format::cells::{self, Cells};
+use crate::format::record::{CellErrors, Chunk, Decoded, Follows, RecordDecoder, without_rows};
+
+/// Reads one file's lines.
+pub(crate) struct JsonDecoder {
+    format: JsonFormat,
+    schema: SchemaRef,
+    /// The projected columns, simple ones as texts.
+    texts: SchemaRef,
+    /// Room for so many rows, with the decoder that has it.
+    decoder: Option<(usize, Decoder)>,
+    lines: Vec<Line>,
+}
+
+/// Where a line stands in the chunk.
+#[derive(Clone, Copy)]
+struct Line {
+    start: usize,
+    end: usize,
+    lines_above: u64,
+}
+
+impl JsonDecoder {
+    pub fn new(format: JsonFormat, read: &ReadSchema) -> Self {
+        let fields = read.projected.fields().iter().map(|field| {
+            let data_type = match is_nested(field.data_type()) {
+                true => field.data_type().clone(),
+                false => DataType::Utf8,
+            };
+            Field::new(field.name(), data_type, true)
+        });
+        JsonDecoder {
+            format,
+            schema: read.projected.clone(),
+            texts: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            decoder: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Takes the decoder out, with room for `rows`; put back only when all went well.
+    fn take_decoder(&mut self, rows: usize) -> Result<Decoder> {
+        match self.decoder.take() {
+            Some((room, decoder)) if room >= rows => Ok(decoder),
+            _ => self.new_decoder(rows),
+        }
+    }
+
+    fn new_decoder(&self, rows: usize) -> Result<Decoder> {
+        ReaderBuilder::new(self.texts.clone())
+            // One more, so that a second object in the last line is noticed.
+            .with_batch_size(rows + 1)
+            .with_coerce_primitive(true)
+            .with_ignore_type_conflicts(self.format.cell_errors == CellErrors::Null)
+            .build_decoder()
+            .map_err(|cause| {
+                Error::fix_input("format `json` does not support the table's columns")
+                    .caused_by(cause)
+            })
+    }
+
+    /// Finds up to `max_rows` lines.
+    fn find_lines(&mut self, chunk: &Chunk<'_>, max_rows: usize) -> Decoded {
+        self.lines.clear();
+        let mut decoded = Decoded::default();
+        while self.lines.len() < max_rows && decoded.bytes < chunk.bytes.len() {
+            let start = decoded.bytes;
+            let rest = &chunk.bytes[start..];
+            let (end, next, lines) = match rest.iter().position(|&byte| byte == b'\n') {
+                Some(length) => (start + length, start + length + 1, 1),
+                None if chunk.follows == Follows::Nothing => {
+                    (chunk.bytes.len(), chunk.bytes.len(), 0)
+                }
+                None => break,
+            };
+            let text = &chunk.bytes[start..end];
+            if !text.trim_ascii().is_empty() {
+                let end = start + text.strip_suffix(b"\r").unwrap_or(text).len();
+                self.lines.push(Line { start, end, lines_above: decoded.lines });
+            }
+            decoded.bytes = next;
+            decoded.lines += lines;
+        }
+        decoded
+    }
+
+    /// All lines at once; `None` when at least one is bad.
+    fn decode_together(&mut self, bytes: &[u8], lines: &[Line]) -> Result<Option<RecordBatch>> {
+        let mut decoder = self.take_decoder(lines.len())?;
+        for (index, line) in lines.iter().enumerate() {
+            let text = &bytes[line.start..line.end];
+            let taken = decoder.decode(text);
+            let whole = taken.is_ok_and(|taken| taken == text.len())
+                && decoder.len() == index + 1
+                && !decoder.has_partial_record();
+            if !whole {
+                return Ok(None);
+            }
+        }
+        match decoder.flush() {
+            Ok(Some(batch)) if batch.num_rows() == lines.len() => {
+                self.decoder = Some((lines.len(), decoder));
+                Ok(Some(batch))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Leaves the bad lines out and tells them.
+    fn decode_one_by_one(
+        &mut self,
+        chunk: &Chunk<'_>,
+        bad: &mut Vec<BadRecord>,
+    ) -> Result<Option<RecordBatch>> {
+        let lines = std::mem::take(&mut self.lines);
+        for line in lines {
+            let text = &chunk.bytes[line.start..line.end];
+            match self.decode_together(chunk.bytes, &[line])? {
+                Some(_) => self.lines.push(line),
+                None => {
+                    let (column, cause) = self.what_is_wrong(text)?;
+                    bad.push(chunk.bad_record(line.start, line.lines_above, column, cause, text));
+                }
+            }
+        }
+        if self.lines.is_empty() {
+            return Ok(None);
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let batch = self.decode_together(chunk.bytes, &lines)?;
+        self.lines = lines;
+        match batch {
+            Some(batch) => Ok(Some(batch)),
+            None => Err(Error::report("JSON lines that are good one by one are bad together")),
+        }
+    }
+
+    fn what_is_wrong(&self, text: &[u8]) -> Result<(Option<u64>, String)> {
+        match serde_json::from_slice::<serde_json::Value>(text) {
+            Err(error) => {
+                let shown = error.to_string();
+                let cause = shown.split(" at line ").next().unwrap_or_default();
+                Ok((Some(error.column().max(1) as u64), format!("not JSON: {cause}")))
+            }
+            Ok(value) if !value.is_object() => {
+                Ok((Some(1), "the line is not a JSON object".to_owned()))
+            }
+            Ok(value) => {
+                for field in self.texts.fields() {
+                    let nested =
+                        value.get(field.name()).is_some_and(|v| v.is_object() || v.is_array());
+                    if nested && !is_nested(field.data_type()) {
+                        let column = field_value(text, field.name());
+                        let cause = format!("column `{}` has a nested value", field.name());
+                        return Ok((column.map(|range| range.start as u64 + 1), cause));
+                    }
+                }
+                let mut decoder = self.new_decoder(1)?;
+                let result = decoder.decode(text).and_then(|_| decoder.flush());
+                let cause = match result {
+                    Err(cause) => cause.to_string(),
+                    Ok(_) => "it does not fit the table's columns".to_owned(),
+                };
+                let cause = cause.strip_prefix("Json error: ").unwrap_or(&cause).to_owned();
+                Ok((None, cause))
+            }
+        }
+    }
+
+    /// Parses the texts. Rows that turn out bad are left out and told.
+    fn build(&self, chunk: &Chunk<'_>, texts: &RecordBatch, decoded: &mut Decoded) -> Result<()> {
+        let rows = texts.num_rows();
+        let mut bad_rows = vec![false; rows];
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.num_columns());
+        for (field, text) in self.schema.fields().iter().zip(texts.columns()) {
+            let (bad, nulled) = (&mut decoded.bad, &mut decoded.nulled_cells);
+            let mut on_bad = |row: usize, cause: String| {
+                if self.format.cell_errors == CellErrors::Null && field.is_nullable() {
+                    *nulled += 1;
+                } else if !std::mem::replace(&mut bad_rows[row], true) {
+                    bad.push(self.bad_cell(chunk, row, field.name(), cause));
+                }
+            };
+            if self.format.fail_on_missing_field {
+                self.check_missing(chunk, field.name(), text, &mut on_bad);
+            }
+            if is_nested(field.data_type()) {
+                if !field.is_nullable() {
+                    for row in (0..rows).filter(|&row| text.is_null(row)) {
+                        let cause =
+                            format!("column `{}` is NULL, but declared NOT NULL", field.name());
+                        on_bad(row, cause);
+                    }
+                }
+                columns.push(text.clone());
+            } else {
+                let cells = TextCells(text.as_string::<i32>());
+                columns.push(cells::build(field, self.format.style, &cells, &mut on_bad)?);
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let broken = |cause| Error::report("json columns do not fit together").caused_by(cause);
+        let lenient = self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let lenient = Arc::new(Schema::new(lenient.collect::<Vec<_>>()));
+        let batch =
+            RecordBatch::try_new_with_options(lenient, columns, &options).map_err(broken)?;
+        let batch = without_rows(batch, &bad_rows)?;
+        if batch.num_rows() > 0 {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+            decoded.rows = Some(batch.map_err(broken)?);
+        }
+        decoded.bad.sort_by_key(|record| record.offset);
+        Ok(())
+    }
+
+    fn check_missing(
+        &self,
+        chunk: &Chunk<'_>,
+        name: &str,
+        array: &ArrayRef,
+        on_bad: &mut dyn FnMut(usize, String),
+    ) {
+        for row in (0..array.len()).filter(|&row| array.is_null(row)) {
+            let line = self.lines[row];
+            if field_value(&chunk.bytes[line.start..line.end], name).is_none() {
+                on_bad(row, format!("field `{name}` is missing"));
+            }
+        }
+    }
+
+    fn bad_cell(&self, chunk: &Chunk<'_>, row: usize, name: &str, cause: String) -> BadRecord {
+        let line = self.lines[row];
+        let text = &chunk.bytes[line.start..line.end];
+        let column = field_value(text, name).map(|range| range.start as u64 + 1);
+        chunk.bad_record(line.start, line.lines_above, column, cause, text)
+    }
+}
+
+impl RecordDecoder for JsonDecoder {
+    fn decode(&mut self, chunk: &Chunk<'_>, max_rows: usize) -> Result<Decoded> {
+        let mut decoded = self.find_lines(chunk, max_rows);
+        if self.lines.is_empty() {
+            return Ok(decoded);
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let together = self.decode_together(chunk.bytes, &lines)?;
+        self.lines = lines;
+        let texts = match together {
+            Some(texts) => Some(texts),
+            None => self.decode_one_by_one(chunk, &mut decoded.bad)?,
+        };
+        if let Some(texts) = texts {
+            self.build(chunk, &texts, &mut decoded)?;
+        }
+        Ok(decoded)
+    }
+}
+
+/// Whether `arrow-json` makes the column's values itself.
+pub(crate) fn is_nested(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Struct(_) | DataType::List(_) | DataType::Map(..))
+}
+
+struct TextCells<'a>(&'a StringArray);
+
+impl Cells for TextCells<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get(&self, row: usize) -> Option<&[u8]> {
+        (!self.0.is_null(row)).then(|| self.0.value(row).as_bytes())
+    }
+}

@@ -1,0 +1,83 @@
+//! The format `json`: an object in each line.
+
+mod decoder;
+mod encoder;
+mod scan;
+
+use std::fs::File;
+
+use arrow_schema::Schema;
+use millrace_core::{Error, Result};
+
+use self::decoder::{JsonDecoder, is_nested};
+use self::encoder::JsonLines;
+use super::encoder::{Encoder, LineEncoder};
+use super::parse::TimestampStyle;
+use super::record::{CellErrors, RecordDecoder};
+use super::{ReadSchema, cells, check_writable};
+use crate::Options;
+
+/// The format with its options.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JsonFormat {
+    style: TimestampStyle,
+    fail_on_missing_field: bool,
+    skip_nulls: bool,
+    cell_errors: CellErrors,
+}
+
+impl JsonFormat {
+    /// What dead letters are written in.
+    pub fn without_nulls() -> Self {
+        JsonFormat { skip_nulls: true, ..JsonFormat::default() }
+    }
+
+    pub fn from_options(options: &Options) -> Result<Self> {
+        let style = match options.text("json.timestamp-format.standard").unwrap_or("SQL") {
+            "SQL" => TimestampStyle::Sql,
+            "ISO-8601" => TimestampStyle::Iso8601,
+            other => {
+                return Err(Error::fix_input(format!(
+                    "option `json.timestamp-format.standard` cannot be `{other}`"
+                ))
+                .hint("use `SQL` or `ISO-8601`"));
+            }
+        };
+        let fail_on_missing_field = options.get("json.fail-on-missing-field")?.unwrap_or(false);
+        let ignore = options.get("json.ignore-parse-errors")?.unwrap_or(false);
+        if fail_on_missing_field && ignore {
+            return Err(Error::fix_input(
+                "options `json.fail-on-missing-field` and `json.ignore-parse-errors` exclude each \
+                 other",
+            ));
+        }
+        Ok(JsonFormat {
+            style,
+            fail_on_missing_field,
+            skip_nulls: options.get("json.encode.ignore-null-fields")?.unwrap_or(false),
+            cell_errors: if ignore { CellErrors::Null } else { CellErrors::BadRecord },
+        })
+    }
+
+    pub fn ignores_parse_errors(&self) -> bool {
+        self.cell_errors == CellErrors::Null
+    }
+
+    pub fn check_readable(&self, schema: &Schema) -> Result<()> {
+        let simple = schema.fields().iter().filter(|field| !is_nested(field.data_type()));
+        simple.into_iter().try_for_each(|field| cells::check_type("json", field))
+    }
+
+    pub fn check_writable(&self, schema: &Schema) -> Result<()> {
+        check_writable("json", schema)
+    }
+
+    pub fn decoder(&self, read: &ReadSchema) -> Box<dyn RecordDecoder> {
+        Box::new(JsonDecoder::new(self.clone(), read))
+    }
+
+    pub fn encoder(&self, file: File) -> Box<dyn Encoder> {
+        let lines = JsonLines { style: self.style, skip_nulls: self.skip_nulls };
+        Box::new(LineEncoder::new(lines, file))
+    }
+}
