@@ -13,6 +13,9 @@
 //! - Reading trusts nothing: a manifest carries its own checksum, each part is compared with length
 //!   and checksum in the manifest. [`CheckpointStore::newest`] passes over a damaged checkpoint to
 //!   the one before, and says why.
+//! - A file is written as a whole or not at all: object stores promise that, and on a local
+//!   directory `local.rs` sees to it. What is damaged all the same (by a bad disk, by hand) counts as
+//!   a checkpoint that existed and was committed, never as one that had not been completed.
 //! - One process at a time writes to a directory; [`CheckpointStore::lock`] sees to it on a local
 //!   one.
 

@@ -1,4 +1,5 @@
-//! The simulation itself.
+//! The simulation itself, and jobs in it.
 
 mod executor;
 mod fault;
+mod job;
