@@ -87,6 +87,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Forgets what was written and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// How many bytes there are so far.
     pub fn len(&self) -> usize {
         self.bytes.len()

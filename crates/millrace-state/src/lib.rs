@@ -25,7 +25,7 @@ pub mod hash;
 mod panes;
 mod snapshot;
 
-pub use byte_keys::ByteKeys;
+pub use byte_keys::{ByteKeys, ByteKeysCopy, read_byte_keys};
 pub use changes::{CHUNK_ROWS, ChangedChunks};
 pub use dense_index::DenseIndex;
 pub use entry_table::{EntryCopy, EntryRows, EntryTable};

@@ -12,7 +12,7 @@ use millrace_state::{EntryRows, EntryTable, PaneKey, PaneTable};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::state::{Placement, Stretch, WindowState};
+use super::state::{Placement, RecentStretches, WindowState};
 use super::{Aggregate, TimeWindow, WindowSpec};
 
 /// What a window gives for a key. Its timestamp is the window's last point.
@@ -225,13 +225,10 @@ where
         let rowtimes = &records.timestamps;
         let mut late: Vec<usize> = Vec::new();
         let mut gap = 0;
-        let mut recent = Recent::default();
+        let mut recent = RecentStretches::default();
         let mut row = 0;
         while row < rowtimes.len() {
-            let (stretch, slot) = match recent.find(rowtimes[row]) {
-                Some(found) => found,
-                None => recent.add(place(&mut self.state, rowtimes[row], records.bound)?),
-            };
+            let (stretch, slot) = recent.locate(&mut self.state, rowtimes[row], records.bound)?;
             let begin = row;
             row += 1;
             while row < rowtimes.len() && stretch.holds(rowtimes[row]) {
@@ -285,44 +282,6 @@ where
 
     fn state_bytes(&self) -> usize {
         self.state.bytes() + self.merged.bytes()
-    }
-}
-
-/// Where the row belongs, and the slot of its pane.
-fn place<P: PaneTable + 'static>(
-    state: &mut WindowState<P>,
-    rowtime: Timestamp,
-    bound: Timestamp,
-) -> Result<(Stretch, usize)> {
-    if rowtime == Timestamp::MIN {
-        return Err(Error::fix_input("a row without event time reached a window")
-            .hint("assign timestamps and watermarks before the window"));
-    }
-    let stretch = state.place(rowtime, bound);
-    let slot = match stretch.placement {
-        Placement::Pane { key, .. } => state.panes_mut().slot(key),
-        Placement::Late | Placement::Gap => usize::MAX,
-    };
-    Ok((stretch, slot))
-}
-
-/// The stretches that a batch has met lately: disorder goes back and forth between a few.
-#[derive(Default)]
-struct Recent {
-    stretches: [Option<(Stretch, usize)>; 4],
-    next: usize,
-}
-
-impl Recent {
-    #[inline]
-    fn find(&self, rowtime: Timestamp) -> Option<(Stretch, usize)> {
-        self.stretches.iter().flatten().find(|(stretch, _)| stretch.holds(rowtime)).copied()
-    }
-
-    fn add(&mut self, found: (Stretch, usize)) -> (Stretch, usize) {
-        self.stretches[self.next % self.stretches.len()] = Some(found);
-        self.next += 1;
-        found
     }
 }
 

@@ -15,7 +15,7 @@
 //! A window *fires* when the watermark reaches its last point. It is *open* for the allowed
 //! lateness more. A pane is dropped when all windows that it is part of have fired and closed.
 
-use millrace_core::{Result, Snapshot, SnapshotRequest, Timestamp};
+use millrace_core::{Error, Result, Snapshot, SnapshotRequest, Timestamp};
 use millrace_state::{PaneKey, PaneRegistry, PaneRows, PaneTable, read_chain};
 
 use super::WindowSpec;
@@ -254,4 +254,44 @@ fn stretch(start: Timestamp, end: Timestamp, placement: Placement) -> Stretch {
     // An end that saturated leaves `Timestamp::MAX` itself outside; such a row is placed by itself.
     let length_ms = end.as_millis().wrapping_sub(start.as_millis()) as u64;
     Stretch { start_ms: start.as_millis(), length_ms, placement }
+}
+
+/// The stretches that a batch has met lately: disorder goes back and forth between a few. For one
+/// batch alone, since its bound decides on placements.
+#[derive(Debug, Default)]
+pub struct RecentStretches {
+    stretches: [Option<(Stretch, usize)>; 4],
+    next: usize,
+}
+
+impl RecentStretches {
+    /// The stretch of a row and the slot of its pane, which is added to the state if it is new;
+    /// there is no slot for late rows and gaps.
+    ///
+    /// # Errors
+    /// `FixInput` for a row without event time.
+    #[inline]
+    pub fn locate<P: PaneTable + 'static>(
+        &mut self,
+        state: &mut WindowState<P>,
+        rowtime: Timestamp,
+        bound: Timestamp,
+    ) -> Result<(Stretch, usize)> {
+        let mut known = self.stretches.iter().flatten();
+        if let Some(found) = known.find(|(stretch, _)| stretch.holds(rowtime)) {
+            return Ok(*found);
+        }
+        if rowtime == Timestamp::MIN {
+            return Err(Error::fix_input("a row without event time reached a window")
+                .hint("assign timestamps and watermarks before the window"));
+        }
+        let stretch = state.place(rowtime, bound);
+        let slot = match stretch.placement {
+            Placement::Pane { key, .. } => state.panes_mut().slot(key),
+            Placement::Late | Placement::Gap => usize::MAX,
+        };
+        self.stretches[self.next % self.stretches.len()] = Some((stretch, slot));
+        self.next += 1;
+        Ok((stretch, slot))
+    }
 }
