@@ -66,6 +66,12 @@ pub fn count<T: 'static>() -> Count<T> {
     Count(PhantomData)
 }
 
+impl<T> Clone for Count<T> {
+    fn clone(&self) -> Self {
+        Count(PhantomData)
+    }
+}
+
 impl<T: 'static> Aggregate for Count<T> {
     type Input = T;
     type Accumulator = u64;
@@ -131,6 +137,7 @@ summands! {
 }
 
 /// Adds up a number of each row; see [`sum`].
+#[derive(Clone)]
 pub struct Sum<T, F> {
     number: F,
     input: PhantomData<fn(&T)>,
@@ -165,6 +172,7 @@ impl<T: 'static, N: Summand, F: Fn(&T) -> N + Send + 'static> Aggregate for Sum<
 }
 
 /// The smallest or largest value; see [`min`] and [`max`].
+#[derive(Clone)]
 pub struct Extreme<T, F> {
     value: F,
     /// Which of two values replaces the other.
@@ -223,6 +231,7 @@ where
 }
 
 /// The mean of a number; see [`avg`].
+#[derive(Clone)]
 pub struct Avg<T, F> {
     number: F,
     input: PhantomData<fn(&T)>,
@@ -257,6 +266,7 @@ impl<T: 'static, F: Fn(&T) -> f64 + Send + 'static> Aggregate for Avg<T, F> {
 }
 
 /// An aggregate of closures; see [`fold`].
+#[derive(Clone)]
 pub struct Fold<T, A, F, M> {
     initial: A,
     add: F,

@@ -1,0 +1,5 @@
+//! Whole jobs of the typed API.
+
+mod plan;
+mod resume;
+mod windows;
