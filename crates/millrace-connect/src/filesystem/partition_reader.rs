@@ -96,8 +96,7 @@ impl PartitionedRead {
             .into_iter()
             .flat_map(Path::components)
             .filter_map(|part| part.as_os_str().to_str()?.split_once('='))
-            .filter(|(name, _)| unescape(name) == field.name().as_bytes())
-            .last()
+            .rfind(|(name, _)| unescape(name) == field.name().as_bytes())
             .map(|(_, value)| value)
             .ok_or_else(|| {
                 Error::fix_input(format!(

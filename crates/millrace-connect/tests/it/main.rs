@@ -9,3 +9,4 @@ mod harness;
 mod json;
 mod parquet;
 mod round_trip;
+mod speed;

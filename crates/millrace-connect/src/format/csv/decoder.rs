@@ -128,7 +128,7 @@ impl CsvDecoder {
         // The declared nullability is given back below, when the bad rows are gone.
         let lenient = Arc::new(nullable(&self.schema));
         let batch = RecordBatch::try_new_with_options(lenient, columns, &options)
-            .and_then(|batch| Ok(without_rows(batch, &bad_rows)))
+            .map(|batch| without_rows(batch, &bad_rows))
             .map_err(|cause| Error::report("csv columns do not fit together").caused_by(cause))??;
         if batch.num_rows() > 0 {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
