@@ -10,8 +10,6 @@ use millrace_core::{BadRecord, Error, Result, SplitId};
 pub(crate) enum Follows {
     /// More bytes can be had: an incomplete record at the end is left alone.
     More,
-    /// The buffer can hold no more: a record that fills it and has no end is too long.
-    Limit,
     /// The split ends here: the last record needs no line end.
     Nothing,
 }
@@ -26,7 +24,12 @@ pub(crate) struct Chunk<'a> {
     pub offset: u64,
     /// The line in which `bytes` begin, from 1.
     pub line: u64,
+    /// A record that is longer is bad, and ends with its first line.
+    pub max_record_bytes: usize,
 }
+
+/// How many bytes of a record that is too long are kept.
+const OVERLONG_RAW_BYTES: usize = 1 << 10;
 
 impl Chunk<'_> {
     /// A bad record that begins at `start` of the chunk's bytes, `lines` below its first line.
@@ -47,6 +50,24 @@ impl Chunk<'_> {
             raw: raw.to_vec(),
         }
     }
+
+    /// The bad record for one that begins at `start` and is longer than the limit. `line_text` is
+    /// its first line, or as much of it as there is.
+    pub fn overlong(&self, start: usize, lines: u64, line_text: &[u8]) -> BadRecord {
+        // No more than is surely there, however much was read: a record looks the same each time.
+        let kept = OVERLONG_RAW_BYTES.min(self.max_record_bytes).min(line_text.len());
+        let limit = self.max_record_bytes;
+        let cause = format!(
+            "the record is longer than `max-record-bytes` ({limit}); its first {kept} bytes are kept"
+        );
+        self.bad_record(start, lines, None, cause, &line_text[..kept])
+    }
+
+    /// Whether the bytes from `start` on are too many to be one record. Two more are for its line
+    /// end.
+    pub fn exceeds_limit(&self, start: usize) -> bool {
+        self.bytes.len() - start > self.max_record_bytes + 2
+    }
 }
 
 /// What was made of the head of a chunk.
@@ -56,8 +77,8 @@ pub(crate) struct Decoded {
     pub rows: Option<RecordBatch>,
     /// The bad ones, in their order.
     pub bad: Vec<BadRecord>,
-    /// How many bytes are done with. With [`Follows::More`], 0 asks for more bytes; with
-    /// [`Follows::Limit`], 0 says that the first record has no end within the limit.
+    /// How many bytes are done with; 0 asks for more of them, or says that the first record has no
+    /// line end within the limit.
     pub bytes: usize,
     /// How many line ends were among them.
     pub lines: u64,

@@ -101,6 +101,43 @@ async fn an_overlong_record_is_bad_and_the_next_one_is_read() {
 }
 
 #[tokio::test]
+async fn the_limit_of_a_record_does_not_hang_on_how_the_file_is_read() {
+    // Longer than one read of the file, so that records lie across its end, and each restart
+    // reads from another place.
+    let columns = [("n", DataType::Int32), ("t", DataType::Utf8)];
+    let mut text = String::new();
+    let (mut good, mut bad) = (0, 0);
+    for n in 0..20_000 {
+        match n % 1_000 {
+            // Of several lines, as long as can be, and one byte more.
+            7 => text.push_str("1,\"ab\ncd\nef\nghijklm\"\n"),
+            8 => text.push_str("1,\"ab\n1,cd\n1,ef\n1,ghij\"\n"),
+            9 => text.push_str("1,abcdefghijklmnopqr\r\n"),
+            10 => text.push_str("1,abcdefghijklmnopqrs\n"),
+            _ => text.push_str("12,\"some\nlines\n\"\n"),
+        }
+        good += usize::from(!matches!(n % 1_000, 8 | 10));
+        bad += usize::from(n % 1_000 == 10);
+    }
+    // A record that is too long ends with its first line; what follows is taken for records.
+    (good, bad) = (good + 20 * 3, bad + 20);
+    assert!(text.len() > 300_000);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("in.csv");
+    fs::write(&path, text).unwrap();
+    let options = [("path", path.to_str().unwrap()), ("format", "csv"), ("max-record-bytes", "20")];
+    let source = open_source("filesystem", &table(&columns, options)).unwrap().source;
+    let whole = read_all(&*source, 4096, || false).await.unwrap();
+    assert_eq!((whole.rows.len(), whole.bad.len()), (good, bad), "{:?}", whole.bad.first());
+    let mut batches = 0;
+    let every_30th = || {
+        batches += 1;
+        batches % 30 == 0
+    };
+    assert_eq!(read_all(&*source, 7, every_30th).await.unwrap(), whole);
+}
+
+#[tokio::test]
 async fn delimiters_quotes_escapes_and_comments_can_be_chosen() {
     let options = [
         ("csv.field-delimiter", "\\t"),

@@ -66,10 +66,15 @@ impl CsvDecoder {
         let mut decoded = Decoded::default();
         while records.len() + decoded.bad.len() < max_rows && decoded.bytes < chunk.bytes.len() {
             let start = decoded.bytes;
-            let record = self.tokenizer.record(chunk.bytes, start, chunk.follows, found);
+            let record = self.tokenizer.record(chunk, start, found);
             let extent = match record {
                 Record::Incomplete => break,
                 Record::Skipped(extent) => extent,
+                Record::TooLong(extent) => {
+                    let line = &chunk.bytes[start..extent.end];
+                    decoded.bad.push(chunk.overlong(start, decoded.lines, line));
+                    extent
+                }
                 Record::Broken(extent, fault) => {
                     decoded.bad.push(chunk.bad_record(
                         start,
@@ -165,7 +170,7 @@ impl CsvDecoder {
         let mut start = 0;
         for end in (0..raw.len()).filter(|&at| raw[at] == self.dialect.delimiter) {
             // A delimiter ends as many fields as the text before it has.
-            let head = self.tokenizer.record(&raw[..end], 0, Follows::Nothing, fields);
+            let head = self.tokenizer.scan(&raw[..end], 0, Follows::Nothing, fields);
             if matches!(head, Record::Whole(_)) && fields.spans.len() == field {
                 start = end + 1;
                 break;
@@ -190,16 +195,16 @@ impl RecordDecoder for CsvDecoder {
                 }
             }
             let start = decoded.bytes;
-            match self.tokenizer.record(chunk.bytes, start, chunk.follows, &mut fields) {
+            match self.tokenizer.record(chunk, start, &mut fields) {
                 Record::Whole(extent) => break extent,
                 Record::Skipped(extent) => {
                     decoded.bytes = extent.next;
                     decoded.lines += extent.lines;
                 }
                 Record::Broken(_, fault) => return Err(self.no_header(chunk, &fault.cause)),
-                Record::Incomplete if chunk.follows == Follows::More => return Ok(None),
-                Record::Incomplete => {
-                    return Err(self.no_header(chunk, "its first line has no end"));
+                Record::Incomplete if !chunk.exceeds_limit(start) => return Ok(None),
+                Record::Incomplete | Record::TooLong(_) => {
+                    return Err(self.no_header(chunk, "its first line is too long"));
                 }
             }
         };

@@ -4,11 +4,13 @@
 //! begins with the quote character; within, the quote character is doubled or escaped. A quote
 //! inside an unquoted field stands for itself.
 //!
-//! A record that is broken (text after a closing quote, a quote that never closes) ends with its
-//! first line, so that one broken line never swallows the rest of the file.
+//! A record that is broken (text after a closing quote, a quote that never closes) or longer than
+//! the limit ends with its first line, so that one broken line never swallows the rest of the file.
+//! Whether a record is too long is decided by its length alone, not by how much of it was read, so
+//! that it comes out the same however the bytes were cut into chunks.
 
 use super::dialect::Dialect;
-use crate::format::record::Follows;
+use crate::format::record::{Chunk, Follows};
 
 /// Where a field's text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +37,10 @@ pub(crate) enum Record {
     Whole(Extent),
     /// Nothing that counts: an empty line or a comment.
     Skipped(Extent),
-    /// A record that can't be taken apart.
+    /// A record that can't be taken apart, up to the end of its first line.
     Broken(Extent, Fault),
+    /// A record that is longer than it may be, up to the end of its first line.
+    TooLong(Extent),
     /// The bytes end before the record does.
     Incomplete,
 }
@@ -57,6 +61,8 @@ pub(crate) struct Extent {
 pub(crate) struct Fault {
     /// Where, in the bytes that were given.
     pub at: usize,
+    /// How far one has to read to see it.
+    pub found_at: usize,
     pub cause: String,
 }
 
@@ -79,8 +85,31 @@ impl Tokenizer {
         Tokenizer { dialect, blank_lines_count: columns == 1, stops }
     }
 
-    /// Finds the record that begins at `start`.
-    pub fn record(
+    /// Finds the record that begins at `start` of the chunk.
+    pub fn record(&self, chunk: &Chunk<'_>, start: usize, fields: &mut Fields) -> Record {
+        let unescaped_before = fields.unescaped.len();
+        let Chunk { bytes, follows, max_record_bytes, .. } = *chunk;
+        let found = self.scan(bytes, start, follows, fields);
+        let too_long = match &found {
+            Record::Whole(extent) | Record::Skipped(extent) => {
+                extent.end - start > max_record_bytes
+            }
+            Record::Broken(_, fault) => fault.found_at - start > max_record_bytes,
+            Record::Incomplete => chunk.exceeds_limit(start),
+            Record::TooLong(_) => true,
+        };
+        if matches!(found, Record::Broken(..) | Record::Incomplete) || too_long {
+            fields.unescaped.truncate(unescaped_before);
+        }
+        match line_extent(bytes, start, follows) {
+            Some(extent) if too_long => Record::TooLong(extent),
+            None if too_long => Record::Incomplete,
+            _ => found,
+        }
+    }
+
+    /// The same without the limit.
+    pub fn scan(
         &self,
         bytes: &[u8],
         start: usize,
@@ -91,7 +120,6 @@ impl Tokenizer {
         if let Some(skipped) = self.skipped(bytes, start, follows) {
             return skipped;
         }
-        let unescaped_before = fields.unescaped.len();
         let mut at = start;
         let mut lines = 0;
         loop {
@@ -103,16 +131,11 @@ impl Tokenizer {
             };
             let end = match field {
                 Ok(end) => end,
-                Err(Trouble::Fault(fault)) => {
-                    fields.unescaped.truncate(unescaped_before);
-                    return broken(bytes, start, follows, fault);
+                Err(Trouble::OutOfBytes(_)) if follows == Follows::More => {
+                    return Record::Incomplete;
                 }
-                Err(Trouble::OutOfBytes(fault)) => {
-                    fields.unescaped.truncate(unescaped_before);
-                    return match follows {
-                        Follows::More => Record::Incomplete,
-                        Follows::Limit | Follows::Nothing => broken(bytes, start, follows, fault),
-                    };
+                Err(Trouble::Fault(fault) | Trouble::OutOfBytes(fault)) => {
+                    return broken(bytes, start, follows, fault);
                 }
             };
             match bytes.get(end) {
@@ -128,10 +151,7 @@ impl Tokenizer {
                 None if follows == Follows::Nothing => {
                     return Record::Whole(Extent { end, next: end, lines });
                 }
-                None => {
-                    fields.unescaped.truncate(unescaped_before);
-                    return Record::Incomplete;
-                }
+                None => return Record::Incomplete,
             }
         }
     }
@@ -187,7 +207,11 @@ impl Tokenizer {
                             return Err(Trouble::fault(at, "nothing follows the escape character"));
                         }
                         None => {
-                            return Err(Trouble::out(at, "nothing follows the escape character"));
+                            return Err(Trouble::out(
+                                at,
+                                bytes,
+                                "nothing follows the escape character",
+                            ));
                         }
                     }
                     at += 2;
@@ -221,7 +245,7 @@ impl Tokenizer {
         let mut at = text_start;
         let close = loop {
             let Some(&byte) = bytes.get(at) else {
-                return Err(Trouble::out(start, "a quote is opened and never closed"));
+                return Err(Trouble::out(start, bytes, "a quote is opened and never closed"));
             };
             if byte == quote {
                 if bytes.get(at + 1) != Some(&quote) {
@@ -234,7 +258,7 @@ impl Tokenizer {
             } else if Some(byte) == self.dialect.escape {
                 fields.unescaped.extend_from_slice(&bytes[copied_to..at]);
                 let Some(&next) = bytes.get(at + 1) else {
-                    return Err(Trouble::out(start, "a quote is opened and never closed"));
+                    return Err(Trouble::out(start, bytes, "a quote is opened and never closed"));
                 };
                 fields.unescaped.push(unescape(next));
                 *lines += u64::from(next == b'\n');
@@ -289,11 +313,11 @@ enum Trouble {
 
 impl Trouble {
     fn fault(at: usize, cause: &str) -> Self {
-        Trouble::Fault(Fault { at, cause: cause.to_owned() })
+        Trouble::Fault(Fault { at, found_at: at, cause: cause.to_owned() })
     }
 
-    fn out(at: usize, cause: &str) -> Self {
-        Trouble::OutOfBytes(Fault { at, cause: cause.to_owned() })
+    fn out(at: usize, bytes: &[u8], cause: &str) -> Self {
+        Trouble::OutOfBytes(Fault { at, found_at: bytes.len(), cause: cause.to_owned() })
     }
 }
 

@@ -82,7 +82,7 @@ impl JsonDecoder {
     fn find_lines(&mut self, chunk: &Chunk<'_>, max_rows: usize) -> Decoded {
         self.lines.clear();
         let mut decoded = Decoded::default();
-        while self.lines.len() < max_rows && decoded.bytes < chunk.bytes.len() {
+        while self.lines.len() + decoded.bad.len() < max_rows && decoded.bytes < chunk.bytes.len() {
             let start = decoded.bytes;
             let rest = &chunk.bytes[start..];
             let (end, next, lines) = match rest.iter().position(|&byte| byte == b'\n') {
@@ -93,8 +93,11 @@ impl JsonDecoder {
                 None => break,
             };
             let text = &chunk.bytes[start..end];
-            if !text.trim_ascii().is_empty() {
-                let end = start + text.strip_suffix(b"\r").unwrap_or(text).len();
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            if text.len() > chunk.max_record_bytes {
+                decoded.bad.push(chunk.overlong(start, decoded.lines, text));
+            } else if !text.trim_ascii().is_empty() {
+                let end = start + text.len();
                 self.lines.push(Line { start, end, lines_above: decoded.lines });
             }
             decoded.bytes = next;
@@ -230,7 +233,6 @@ impl JsonDecoder {
             let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
             decoded.rows = Some(batch.map_err(broken)?);
         }
-        decoded.bad.sort_by_key(|record| record.offset);
         Ok(())
     }
 
@@ -273,6 +275,7 @@ impl RecordDecoder for JsonDecoder {
         if let Some(texts) = texts {
             self.build(chunk, &texts, &mut decoded)?;
         }
+        decoded.bad.sort_by_key(|record| record.offset);
         Ok(decoded)
     }
 }
