@@ -22,8 +22,8 @@ use super::source::{Behind, ByKey, MadeUp, Row};
 /// What goes wrong with storage, now and then. Corruption is not among it: falling back to an older
 /// checkpoint repeats what the newer one had committed, and says so. Neither are torn writes: the
 /// store relies on a file being written as a whole or not at all.
-const FAULTS: [Fault; 4] =
-    [Fault::Fail, Fault::NoSpace, Fault::AnswerLost, Fault::Delay(Duration::from_millis(300))];
+pub const FAULTS: &[Fault] =
+    &[Fault::Fail, Fault::NoSpace, Fault::AnswerLost, Fault::Delay(Duration::from_millis(300))];
 
 /// A job and its input.
 #[derive(Clone, Debug)]
@@ -44,7 +44,11 @@ pub struct Setup {
     channel_elements: usize,
     chaining: bool,
     interval_ms: u64,
+    /// What may go wrong with storage.
+    faults: &'static [Fault],
     faults_per_mille: u64,
+    /// When the run is asked to stop with a checkpoint, in virtual time.
+    stop_after_ms: Option<u64>,
 }
 
 /// What outlives a run.
@@ -118,7 +122,7 @@ impl Scenario {
         Ok(graph)
     }
 
-    /// Runs the job to its end, on what `outside` holds.
+    /// Runs the job to its end or stop, on what `outside` holds.
     pub async fn run(
         &self,
         setup: Setup,
@@ -126,7 +130,10 @@ impl Scenario {
         seed: u64,
         seams: Seams,
     ) -> Result<JobReport> {
-        let faults = Faults::none().at_random(seed, setup.faults_per_mille, &FAULTS);
+        let mut faults = Faults::none();
+        if !setup.faults.is_empty() {
+            faults = faults.at_random(seed, setup.faults_per_mille, setup.faults);
+        }
         let memory: Arc<dyn ObjectStore> = outside.checkpoints.clone();
         let storage = FaultyStore::new(memory, seams.clock.clone(), seed, faults);
         let store = CheckpointStore::with_object_store(Arc::new(storage), "sim:".to_owned());
@@ -147,7 +154,17 @@ impl Scenario {
             },
             ..JobOptions::default()
         };
-        Job::new(self.graph(setup, &outside)?, options, store, seams)?.run().await
+        let clock = seams.clock.clone();
+        let job = Job::new(self.graph(setup, &outside)?, options, store, seams)?;
+        let Some(stop_after_ms) = setup.stop_after_ms else {
+            return job.run().await;
+        };
+        let watch = job.watch();
+        let stop = async move {
+            clock.sleep(Duration::from_millis(stop_after_ms)).await;
+            watch.stop();
+        };
+        futures::future::join(job.run(), stop).await.0
     }
 
     pub fn rows(&self) -> u64 {
@@ -174,7 +191,8 @@ fn split(random: &SimRandom, disorder: u64) -> Vec<Row> {
 }
 
 impl Setup {
-    pub fn of(random: &SimRandom, scenario: &Scenario, faults_per_mille: u64) -> Self {
+    /// A setup without faults and without a stop.
+    pub fn of(random: &SimRandom, scenario: &Scenario) -> Self {
         let most = u64::from(scenario.key_groups.max_parallelism()).min(4);
         let parallelism = || 1 + random.below(most) as usize;
         Setup {
@@ -185,7 +203,19 @@ impl Setup {
             channel_elements: 1 + random.below(4) as usize,
             chaining: random.chance(500),
             interval_ms: 5 + random.below(60),
-            faults_per_mille,
+            faults: &[],
+            faults_per_mille: 0,
+            stop_after_ms: None,
         }
+    }
+
+    #[must_use]
+    pub fn with_faults(self, faults: &'static [Fault], per_mille: u64) -> Self {
+        Setup { faults, faults_per_mille: per_mille, ..self }
+    }
+
+    #[must_use]
+    pub fn stopped_after_ms(self, stop_after_ms: u64) -> Self {
+        Setup { stop_after_ms: Some(stop_after_ms), ..self }
     }
 }

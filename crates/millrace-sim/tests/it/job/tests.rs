@@ -1,13 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_core::DropReason;
 use millrace_core::seam::Random as _;
+use millrace_core::{DropReason, ErrorKind};
 use millrace_runtime::{JobReport, Outcome as JobOutcome};
-use millrace_sim::{SimRandom, Simulation, Trace, for_each_seed, run};
+use millrace_sim::{Fault, SimRandom, Simulation, Trace, for_each_seed, run};
 
 use super::model::{Outcome, expected};
-use super::scenario::{Outside, Scenario, Setup};
+use super::scenario::{FAULTS, Outside, Scenario, Setup};
 use super::sink::{hidden, visible};
+use super::source::Row;
 
 const PACKAGE: &str = "millrace-sim";
 
@@ -49,7 +50,7 @@ fn check(scenario: &Scenario, outside: &Outside, report: &JobReport) {
 fn undisturbed(seed: u64) -> (Scenario, Outside, JobReport, Trace) {
     let random = SimRandom::new(seed, "scenario");
     let scenario = Scenario::of(&random);
-    let setup = Setup::of(&random, &scenario, 0);
+    let setup = Setup::of(&random, &scenario);
     let outside = Outside::default();
     let (report, trace) = run(seed, |seams| scenario.run(setup, outside.clone(), seed, seams));
     (scenario, outside, report.unwrap(), trace)
@@ -83,7 +84,7 @@ fn a_job_that_is_killed_at_random_steps_gives_every_row_exactly_once() {
         let outside = Outside::default();
         let mut crashes = random.below(8);
         let report = loop {
-            let setup = Setup::of(&random, &scenario, 30);
+            let setup = Setup::of(&random, &scenario).with_faults(FAULTS, 30);
             let run_seed = random.next_u64();
             let mut simulation = Simulation::new(run_seed);
             if crashes > 0 {
@@ -98,5 +99,66 @@ fn a_job_that_is_killed_at_random_steps_gives_every_row_exactly_once() {
             }
         };
         check(&scenario, &outside, &report);
+    });
+}
+
+#[test]
+fn a_job_that_is_stopped_and_goes_on_gives_every_row_exactly_once() {
+    for_each_seed(PACKAGE, "a_job_that_is_stopped_and_goes_on", 150, |seed| {
+        let random = SimRandom::new(seed, "stops");
+        let scenario = Scenario::of(&random);
+        let outside = Outside::default();
+        let mut stops = random.below(6);
+        let report = loop {
+            let mut setup = Setup::of(&random, &scenario);
+            if stops > 0 {
+                stops -= 1;
+                setup = setup.stopped_after_ms(random.below(400));
+            }
+            let run_seed = random.next_u64();
+            let (report, _) =
+                run(run_seed, |seams| scenario.run(setup, outside.clone(), run_seed, seams));
+            let report = report.unwrap();
+            if report.outcome != JobOutcome::Stopped {
+                break report;
+            }
+            assert_eq!((hidden(&outside.results), hidden(&outside.late)), (vec![], vec![]));
+        };
+        check(&scenario, &outside, &report);
+    });
+}
+
+#[test]
+fn a_job_whose_checkpoints_are_damaged_may_repeat_rows_but_loses_none() {
+    for_each_seed(PACKAGE, "a_job_whose_checkpoints_are_damaged", 150, |seed| {
+        let random = SimRandom::new(seed, "damage");
+        let scenario = Scenario::of(&random);
+        let outside = Outside::default();
+        let mut crashes = 1 + random.below(5);
+        loop {
+            let setup = Setup::of(&random, &scenario).with_faults(&[Fault::Corrupt], 60);
+            let run_seed = random.next_u64();
+            let mut simulation = Simulation::new(run_seed);
+            if crashes > 0 {
+                crashes -= 1;
+                simulation = simulation.crash_after(1 << (6 + random.below(7)));
+            }
+            let simulated =
+                simulation.run(|seams| scenario.run(setup, outside.clone(), run_seed, seams));
+            match simulated.output {
+                None => {}
+                Some(Ok(_)) => break,
+                // No checkpoint is whole: it says so, and is not taken for a first start.
+                Some(Err(error)) => {
+                    assert_eq!(error.kind(), ErrorKind::Restore, "{}", error.full_report());
+                    return;
+                }
+            }
+        }
+        let expected = expected(&scenario.splits, scenario.windows, scenario.delay_ms);
+        let results: BTreeSet<Outcome> = visible(&outside.results).into_iter().collect();
+        assert!(expected.results.iter().all(|result| results.contains(result)), "lost results");
+        let late: BTreeSet<Row> = visible(&outside.late).into_iter().collect();
+        assert!(late.into_iter().eq(BTreeSet::from_iter(expected.late)), "late rows");
     });
 }
