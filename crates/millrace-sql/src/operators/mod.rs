@@ -1,4 +1,8 @@
 //! Operators over columns, one a file or folder.
 
+pub(crate) mod calc;
+pub(crate) mod evaluate;
+pub(crate) mod event_time;
+pub(crate) mod exchange;
 pub mod key_hash;
 pub mod window_aggregate;

@@ -1,0 +1,142 @@
+//! Filter and projection.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::FilterBuilder;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion_expr::Expr;
+use millrace_core::{Batch, Collector, Columns, DropReason, Error, Operator, Port, Result};
+
+use super::evaluate::{Evaluator, column_names, conjunction, part_of, show_row};
+
+/// What a calc does, compiled; shared by its subtasks.
+#[derive(Debug)]
+pub(crate) struct CalcProgram {
+    /// Over the columns that come in.
+    condition: Option<Evaluator>,
+    /// The columns that come in and are needed behind the condition.
+    kept: Vec<usize>,
+    kept_schema: SchemaRef,
+    /// Over the kept columns.
+    columns: Vec<Evaluator>,
+    output: SchemaRef,
+    rowtime: Option<usize>,
+    /// Columns that take no null, of the table of this name.
+    not_null: Vec<usize>,
+    target: String,
+}
+
+impl CalcProgram {
+    /// Compiles conditions and columns over `input`. Rows where a column of `not_null` is null
+    /// fail the job in the name of `target`.
+    ///
+    /// # Errors
+    /// `Report` when an expression does not fit the input.
+    pub fn new(
+        input: &Schema,
+        conditions: impl IntoIterator<Item = Expr>,
+        columns: &[(Expr, DataType)],
+        output: SchemaRef,
+        rowtime: Option<usize>,
+    ) -> Result<Self> {
+        let condition = conjunction(conditions)
+            .map(|condition| Evaluator::new(&condition, &DataType::Boolean, input))
+            .transpose()?;
+        let names = column_names(columns.iter().map(|(expr, _)| expr));
+        let (kept, kept_schema) = part_of(input, &names);
+        let columns = columns
+            .iter()
+            .map(|(expr, data_type)| Evaluator::new(expr, data_type, &kept_schema))
+            .collect::<Result<_>>()?;
+        Ok(CalcProgram {
+            condition,
+            kept,
+            kept_schema,
+            columns,
+            output,
+            rowtime,
+            not_null: Vec::new(),
+            target: String::new(),
+        })
+    }
+
+    /// Adds columns that take no null.
+    #[must_use]
+    pub fn refusing_nulls(self, not_null: Vec<usize>, target: impl Into<String>) -> Self {
+        CalcProgram { not_null, target: target.into(), ..self }
+    }
+
+    /// The rows that stay, with the columns that are needed.
+    fn filtered(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let arrow = |error| Error::report(format!("filtering failed: {error}"));
+        let mask = self.condition.as_ref().map(|condition| condition.matches(rows)).transpose()?;
+        let mask = mask.filter(|mask| mask.true_count() < mask.len());
+        let kept = self.kept.iter().map(|&index| Arc::clone(rows.column(index)));
+        let (columns, count) = match mask {
+            None => (kept.collect(), rows.num_rows()),
+            Some(mask) => {
+                let predicate = FilterBuilder::new(&mask).optimize().build();
+                let columns = kept
+                    .map(|column| predicate.filter(&column))
+                    .collect::<std::result::Result<Vec<_>, _>>()
+                    .map_err(arrow)?;
+                (columns, predicate.count())
+            }
+        };
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(Arc::clone(&self.kept_schema), columns, &options)
+            .map_err(arrow)
+    }
+
+    fn run(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let filtered = self.filtered(rows)?;
+        let columns: Vec<_> =
+            self.columns.iter().map(|column| column.evaluate(&filtered)).collect::<Result<_>>()?;
+        for &index in &self.not_null {
+            if columns[index].null_count() > 0 {
+                let row = (0..filtered.num_rows()).find(|&row| columns[index].is_null(row));
+                return Err(self.null_in(index, &filtered, row.unwrap_or(0)));
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(filtered.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options).map_err(
+            |error| Error::report(format!("a projection does not fit its columns: {error}")),
+        )
+    }
+
+    fn null_in(&self, index: usize, rows: &RecordBatch, row: usize) -> Error {
+        let name = self.output.field(index).name();
+        Error::fix_input(format!(
+            "column `{name}` of `{}` is NOT NULL, but got a null",
+            self.target
+        ))
+        .caused_by(format!("the row was made of {}", show_row(rows, row)))
+        .hint("filter such rows, or replace the null with COALESCE")
+    }
+}
+
+/// Runs a [`CalcProgram`]; it has no state.
+pub(crate) struct CalcOperator {
+    program: Arc<CalcProgram>,
+}
+
+impl CalcOperator {
+    pub fn new(program: Arc<CalcProgram>) -> Self {
+        CalcOperator { program }
+    }
+}
+
+impl Operator for CalcOperator {
+    fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
+        let columns: Columns = batch.downcast()?;
+        let rows = self.program.run(&columns.rows)?;
+        out.dropped(DropReason::Filtered, columns.rows.num_rows() - rows.num_rows());
+        out.passed(rows.num_rows());
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let result = Columns { rows, rowtime: self.program.rowtime, bound: columns.bound };
+        out.emit(Port::MAIN, Batch::new(result))
+    }
+}

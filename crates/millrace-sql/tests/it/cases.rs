@@ -1,0 +1,79 @@
+//! Data-driven cases: a script, `----`, and what comes of it; cases are divided by a line of `=`.
+//!
+//! With `UPDATE_CASES=1` in the environment the files are rewritten with what comes now; read the
+//! difference before committing it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support;
+
+const DIVIDER: &str = "\n================\n";
+const ARROW: &str = "\n----\n";
+
+/// What comes of a script, as the files have it.
+fn planned(script: &str) -> String {
+    match support::plan(script) {
+        Err(error) => format!("{}\n", error.render()),
+        Ok(planned) => {
+            let mut text = String::new();
+            for explained in &planned.explained {
+                let _ = write!(text, "explained:\n{}", explained.text);
+            }
+            text.push_str(&planned.explain.text);
+            for (key, value) in &planned.settings {
+                let _ = writeln!(text, "setting: {key} = {value}");
+            }
+            for warning in &planned.warnings {
+                let _ = writeln!(text, "warning: {warning}");
+            }
+            text
+        }
+    }
+}
+
+fn check(path: &Path) -> Result<(), String> {
+    let file = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let (mut rewritten, mut failures) = (Vec::new(), String::new());
+    for case in file.trim_end().split(DIVIDER) {
+        let (script, expected) =
+            case.split_once(ARROW).unwrap_or((case.trim_end_matches("\n----"), ""));
+        let found = planned(script);
+        if found.trim_end() != expected.trim_end() && !update {
+            let _ = writeln!(
+                failures,
+                "{}:\n{script}\nexpected:\n{expected}\nfound:\n{found}",
+                path.display()
+            );
+        }
+        rewritten.push(format!("{script}{ARROW}{}", found.trim_end()));
+    }
+    if update {
+        fs::write(path, rewritten.join(DIVIDER) + "\n").map_err(|error| error.to_string())?;
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+fn check_all(folder: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
+    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no cases in {}", folder.display());
+    let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn scripts_are_planned_as_their_cases_say() {
+    check_all("plans");
+}
+
+#[test]
+fn scripts_are_refused_as_their_cases_say() {
+    check_all("errors");
+}
