@@ -1,1 +1,73 @@
-fn main() {}
+//! The `millrace` binary: run, explain and inspect streaming jobs.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 the
+//! operation failed, 2 wrong arguments or a wrong script. A reader that closes the pipe ends the
+//! command quietly.
+
+mod args;
+mod checkpoint;
+mod duration;
+mod explain;
+mod failure;
+mod metrics;
+mod numbers;
+mod output;
+mod progress;
+mod run;
+mod script;
+mod stdout;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use millrace_core::Error;
+use tracing_subscriber::filter::LevelFilter;
+
+use args::{Arguments, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn start(arguments: Arguments) -> Result<(), Failure> {
+    log_to_stderr()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|cause| {
+            Failure::operation(&Error::retry("cannot start the worker threads").caused_by(cause))
+        })?;
+    let ended = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(arguments) => run::run(arguments).await,
+            Command::Explain(arguments) => explain::explain(&arguments),
+            Command::Checkpoint(command) => checkpoint::checkpoint(command).await,
+        }
+    });
+    // A blocked write to a pipe that nobody reads must not keep the process alive.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What the engine logs; warnings unless `MILLRACE_LOG` says otherwise.
+fn log_to_stderr() -> Result<(), Failure> {
+    let level = match std::env::var("MILLRACE_LOG") {
+        Ok(level) => level.parse().map_err(|_| {
+            Failure::misuse(format!(
+                "MILLRACE_LOG cannot be `{level}`\n  hint: use error, warn, info, debug, trace or off"
+            ))
+        })?,
+        Err(_) => LevelFilter::WARN,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .init();
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The binary as its users meet it: whole outputs, exit codes, signals.
+
+mod bad_input;
+mod explain;
+mod harness;
+mod metrics;
+mod misuse;
+mod month;
+mod resume;
+mod signals;
+mod streams;
