@@ -140,3 +140,60 @@ impl Operator for CalcOperator {
         out.emit(Port::MAIN, Batch::new(result))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int32Array};
+    use arrow::datatypes::{Field, Int32Type};
+    use datafusion_expr::{col, lit};
+    use millrace_runtime::testing::OperatorHarness;
+
+    use super::*;
+
+    fn program(condition: Option<Expr>, not_null: Vec<usize>) -> Arc<CalcProgram> {
+        let input = Schema::new(vec![
+            Field::new("a", DataType::Int32, true),
+            Field::new("unused", DataType::Utf8, true),
+        ]);
+        let output = Arc::new(Schema::new(vec![Field::new("b", DataType::Int32, true)]));
+        let columns = [(col("a") + lit(1_i32), DataType::Int32)];
+        let program = CalcProgram::new(&input, condition, &columns, output, None).unwrap();
+        Arc::new(program.refusing_nulls(not_null, "target"))
+    }
+
+    fn batch(values: Vec<Option<i32>>) -> Batch {
+        let unused = arrow::array::StringArray::from(vec!["x"; values.len()]);
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("a", Arc::new(Int32Array::from(values)) as _, true),
+            ("unused", Arc::new(unused) as _, true),
+        ]);
+        Batch::new(Columns::new(rows.unwrap()))
+    }
+
+    fn harness(program: Arc<CalcProgram>) -> OperatorHarness<CalcOperator> {
+        OperatorHarness::new(CalcOperator::new(program)).unwrap()
+    }
+
+    #[test]
+    fn rows_where_the_condition_is_false_or_null_are_counted_as_filtered() {
+        let mut harness = harness(program(Some(col("a").gt(lit(1_i32))), Vec::new()));
+        harness.batch(batch(vec![Some(1), None, Some(2), Some(3)])).unwrap();
+        harness.batch(batch(vec![Some(0)])).unwrap();
+        let ledger = harness.ledger().clone();
+        assert_eq!((ledger.passed, ledger.dropped(DropReason::Filtered)), (2, 3));
+        assert_eq!(ledger.unaccounted(), 0);
+        let mut batches = harness.take(Port::MAIN);
+        assert_eq!(batches.len(), 1, "an empty batch is not sent");
+        let rows: Columns = batches.remove(0).downcast().unwrap();
+        assert_eq!(rows.rows.column(0).as_primitive::<Int32Type>().values(), &[3, 4]);
+    }
+
+    #[test]
+    fn a_null_where_none_may_be_names_column_table_and_row() {
+        let mut harness = harness(program(None, vec![0]));
+        let error = harness.batch(batch(vec![Some(1), None])).unwrap_err();
+        let report = error.full_report();
+        assert!(report.contains("column `b` of `target` is NOT NULL"), "{report}");
+        assert!(report.contains("{a: null}"), "{report}");
+    }
+}

@@ -119,3 +119,81 @@ impl WatermarkAssigner for Assigner {
         self.reached
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use datafusion_expr::col;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn schema() -> SchemaRef {
+        let timestamp = DataType::Timestamp(TimeUnit::Millisecond, None);
+        Arc::new(Schema::new(vec![
+            Field::new("number", DataType::Int64, false),
+            Field::new("at", timestamp.clone(), true),
+            Field::new("candidate", timestamp, true),
+        ]))
+    }
+
+    fn strategy(candidate: Candidate) -> EventTime {
+        EventTime { table: "t".into(), computed: None, rowtime: 1, output: schema(), candidate }
+    }
+
+    fn rows(times: &[i64], from: usize, delay: i64) -> Batch {
+        let numbers = Int64Array::from_iter_values((from as i64..).take(times.len()));
+        let at = TimestampMillisecondArray::from(times.to_vec());
+        let candidates: TimestampMillisecondArray =
+            times.iter().map(|time| Some(time - delay)).collect();
+        let columns: Vec<arrow::array::ArrayRef> =
+            vec![Arc::new(numbers), Arc::new(at), Arc::new(candidates)];
+        Batch::new(Columns::new(RecordBatch::try_new(schema(), columns).unwrap()))
+    }
+
+    /// Each row's number and bound, and the watermark at the end.
+    fn assigned(
+        strategy: &EventTime,
+        times: &[i64],
+        delay: i64,
+        batch: usize,
+    ) -> (Vec<(i64, bool)>, Timestamp) {
+        let mut assigner = strategy.assigner(Timestamp::MIN).unwrap();
+        let mut seen = Vec::new();
+        for (index, chunk) in times.chunks(batch).enumerate() {
+            let mut out = Vec::new();
+            assigner.assign(rows(chunk, index * batch, delay), &mut out).unwrap();
+            for (bound, piece) in out {
+                let piece: Columns = piece.downcast().unwrap();
+                assert_eq!(piece.bound, bound);
+                let numbers = piece.rows.column(0).as_primitive::<arrow::datatypes::Int64Type>();
+                let at = piece.rowtimes().unwrap();
+                seen.extend(
+                    numbers
+                        .values()
+                        .iter()
+                        .zip(at.values())
+                        .map(|(&number, &time)| (number, Timestamp::from_millis(time) <= bound)),
+                );
+            }
+        }
+        (seen, assigner.reached())
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_and_the_same_as_an_expression_agree_at_any_batch_size(
+            times in prop::collection::vec(0i64..100, 1..50),
+            delay in 0i64..30,
+            batch in 1usize..10,
+        ) {
+            let timestamp = DataType::Timestamp(TimeUnit::Millisecond, None);
+            let expression = Evaluator::new(&col("candidate"), &timestamp, &schema()).unwrap();
+            let expected = assigned(&strategy(Candidate::Delay(delay)), &times, delay, times.len());
+            prop_assert_eq!(&assigned(&strategy(Candidate::Delay(delay)), &times, delay, batch), &expected);
+            let by_expression = strategy(Candidate::Expression(expression));
+            prop_assert_eq!(&assigned(&by_expression, &times, delay, batch), &expected);
+        }
+    }
+}

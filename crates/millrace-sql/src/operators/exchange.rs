@@ -79,3 +79,56 @@ fn into_vec(indices: UInt32Array) -> Vec<u32> {
     rows.clear();
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+    use millrace_core::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn batch(keys: &[Option<String>]) -> Columns {
+        let numbers = Int64Array::from_iter_values(0..keys.len() as i64);
+        let keys = StringArray::from_iter(keys.iter());
+        let rows = RecordBatch::try_from_iter([
+            ("key", Arc::new(keys) as ArrayRef),
+            ("number", Arc::new(numbers) as ArrayRef),
+        ]);
+        let bound = Timestamp::from_millis(7);
+        Columns { bound, ..Columns::new(rows.expect("two columns of one length")) }
+    }
+
+    proptest! {
+        #[test]
+        fn each_row_goes_in_order_to_the_one_target_of_its_key(
+            keys in prop::collection::vec(prop::option::of("[a-d]{0,2}"), 0..40),
+            targets in 1usize..5,
+        ) {
+            let mut partitioner = KeyPartitioner::new([0].into(), KeyGroups::default());
+            let mut target_of_key = std::collections::BTreeMap::new();
+            // Twice, since the buffers are kept.
+            for _ in 0..2 {
+                let mut out = Vec::new();
+                partitioner.partition(Batch::new(batch(&keys)), targets, &mut out).unwrap();
+                let mut seen = Vec::new();
+                for (target, part) in out {
+                    let part: Columns = part.downcast().unwrap();
+                    prop_assert!(target < targets && part.rows.num_rows() > 0);
+                    prop_assert_eq!(part.bound, Timestamp::from_millis(7));
+                    let numbers = part.rows.column(1).as_primitive::<Int64Type>();
+                    prop_assert!(numbers.values().is_sorted());
+                    for &number in numbers.values() {
+                        let key = keys[usize::try_from(number).unwrap()].clone();
+                        prop_assert_eq!(*target_of_key.entry(key).or_insert(target), target);
+                        seen.push(number);
+                    }
+                    prop_assert_eq!(part.rows.column(0).len(), numbers.len());
+                }
+                seen.sort_unstable();
+                prop_assert_eq!(seen, (0..keys.len() as i64).collect::<Vec<_>>());
+            }
+        }
+    }
+}

@@ -77,3 +77,21 @@ fn scripts_are_planned_as_their_cases_say() {
 fn scripts_are_refused_as_their_cases_say() {
     check_all("errors");
 }
+
+#[test]
+fn the_examples_are_planned_without_a_warning() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/flights");
+    let scripts: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    assert!(!scripts.is_empty(), "no scripts in {}", folder.display());
+    for script in scripts {
+        let text = fs::read_to_string(&script).expect("a script");
+        let planned = support::plan(&text)
+            .unwrap_or_else(|error| panic!("{}: {}", script.display(), error.render()));
+        assert_eq!(planned.warnings, Vec::<String>::new(), "{}", script.display());
+        planned.graph.validate().unwrap_or_else(|error| panic!("{}", error.full_report()));
+    }
+}
