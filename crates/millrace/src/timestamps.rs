@@ -23,13 +23,18 @@ where
     F: Fn(&T) -> Timestamp + Send + Sync + 'static,
 {
     fn assigner(&self, reached: Timestamp) -> Result<Box<dyn WatermarkAssigner>> {
-        let (delay, timestamp) = (self.delay, Arc::clone(&self.timestamp));
-        Ok(Box::new(Assigner { delay, timestamp, reached, rows: PhantomData }))
+        // A watermark of t says that no row of t follows; with a delay of 0 rows of the same time
+        // as the latest may still come.
+        let delay_ms = i64::try_from(self.delay.as_millis()).unwrap_or(i64::MAX);
+        let behind_ms = delay_ms.saturating_add(1);
+        let timestamp = Arc::clone(&self.timestamp);
+        Ok(Box::new(Assigner { behind_ms, timestamp, reached, rows: PhantomData }))
     }
 }
 
 struct Assigner<T, F> {
-    delay: Duration,
+    /// How far the watermark stays behind the latest row.
+    behind_ms: i64,
     timestamp: Arc<F>,
     reached: Timestamp,
     rows: PhantomData<fn(&T)>,
@@ -42,16 +47,18 @@ where
 {
     fn assign(&mut self, batch: Batch, out: &mut Vec<(Timestamp, Batch)>) -> Result<()> {
         let mut records: Records<T> = batch.downcast()?;
+        let mut earliest = Timestamp::MAX;
         for (row, timestamp) in records.values.iter().zip(&mut records.timestamps) {
             *timestamp = (self.timestamp)(row);
+            earliest = earliest.min(*timestamp);
         }
-        if records.timestamps.contains(&Timestamp::MIN) {
+        if earliest == Timestamp::MIN {
             return Err(Error::fix_input("a row has the timestamp `Timestamp::MIN`")
                 .hint("that value says that a row has no event time; give it one, or filter it"));
         }
-        // A watermark of t says that no row of t follows; with a delay of 0 rows of the same time
-        // as the latest may still come.
-        let candidate = |&t: &Timestamp| (t, t.minus(self.delay).minus(Duration::from_millis(1)));
+        let behind_ms = self.behind_ms;
+        let candidate =
+            |&t: &Timestamp| (t, Timestamp::from_millis(t.as_millis().saturating_sub(behind_ms)));
         let pieces = cut_at_late_rows(records.timestamps.iter().map(candidate), &mut self.reached);
         // From the back, so that each piece is cut off once.
         let first = out.len();
