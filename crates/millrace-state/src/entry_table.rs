@@ -74,11 +74,18 @@ impl<K: Hash + Eq, V> EntryTable<K, V> {
 
     /// The value of `key`, if it is there.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let row = self.index.find(hash_key(key), |row| self.entries[row as usize].0 == *key)?;
+        let row = self.find_row(key)?;
         Some(&self.entries[row as usize].1)
     }
 
+    /// The row of `key`, if it is there.
+    #[inline]
+    pub fn find_row(&self, key: &K) -> Option<u32> {
+        self.index.find(hash_key(key), |row| self.entries[row as usize].0 == *key)
+    }
+
     /// The value of a row, to be changed.
+    #[inline]
     pub fn value_mut(&mut self, row: usize) -> &mut V {
         self.changes.mark(row);
         &mut self.entries[row].1

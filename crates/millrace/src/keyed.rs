@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_core::{Batch, KeyGroups, Operator, Partitioner, Port, Records, Result};
+use millrace_core::{Batch, KeyGroup, KeyGroups, Operator, Partitioner, Port, Records, Result};
 use millrace_runtime::NodeKind;
 use millrace_runtime::window::{Aggregate, Key, WindowOperator, WindowResult, WindowSpec};
 use millrace_state::hash::hash_key;
@@ -127,7 +127,8 @@ where
         let WindowedStream { keyed: KeyedStream { stream, key, .. }, window } = self;
         let for_partitioner = key.clone();
         let partitioner = move |groups: KeyGroups| {
-            let partitioner = KeyPartitioner { groups, key: for_partitioner.clone() };
+            let key = for_partitioner.clone();
+            let partitioner = KeyPartitioner { groups, key, owners: Vec::new(), targets: 0 };
             Box::new(ByKey(partitioner, PhantomData::<fn(&T) -> K>)) as Box<dyn Partitioner>
         };
         let build = move |_| {
@@ -148,6 +149,20 @@ where
 struct KeyPartitioner<F> {
     groups: KeyGroups,
     key: F,
+    /// Which target owns each group: a look instead of a division for each row.
+    owners: Vec<u16>,
+    /// The number of targets that `owners` is for.
+    targets: usize,
+}
+
+impl<F> KeyPartitioner<F> {
+    fn learn_owners(&mut self, targets: usize) {
+        if self.targets != targets {
+            let groups = (0..self.groups.max_parallelism()).map(KeyGroup);
+            self.owners = groups.map(|group| self.groups.owner(group, targets) as u16).collect();
+            self.targets = targets;
+        }
+    }
 }
 
 /// Sends each row to the owner of its key's group.
@@ -166,14 +181,15 @@ where
         out: &mut Vec<(usize, Batch)>,
     ) -> Result<()> {
         let records: Records<T> = batch.downcast()?;
-        let KeyPartitioner { groups, key } = &self.0;
+        self.0.learn_owners(targets);
+        let KeyPartitioner { groups, key, owners, .. } = &self.0;
         // Room for an even spread; uneven ones grow.
         let room = records.len() / targets + records.len() / 8;
         let mut parts: Vec<Records<T>> =
             (0..targets).map(|_| Records::with_capacity(room, records.bound)).collect();
         for (value, timestamp) in records.values.into_iter().zip(records.timestamps) {
-            let group = groups.group_of(hash_key(&key(&value)));
-            parts[groups.owner(group, targets)].push(value, timestamp);
+            let KeyGroup(group) = groups.group_of(hash_key(&key(&value)));
+            parts[usize::from(owners[usize::from(group)])].push(value, timestamp);
         }
         let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
         out.extend(parts.map(|(target, part)| (target, Batch::new(part))));

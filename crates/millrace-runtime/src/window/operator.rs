@@ -49,6 +49,10 @@ pub struct WindowOperator<T, K, F, A: Aggregate<Input = T>> {
     updated: Vec<(PaneKey, usize, usize)>,
 }
 
+/// How many rows are looked up before any is added: lookups alone are short enough for the processor
+/// to wait for the memory of several at a time.
+const BLOCK_ROWS: usize = 32;
+
 /// What a key must be.
 pub trait Key: Hash + Eq + Clone + Serialize + DeserializeOwned + Send + 'static {}
 impl<K: Hash + Eq + Clone + Serialize + DeserializeOwned + Send + 'static> Key for K {}
@@ -85,8 +89,18 @@ where
         let WindowOperator { key, aggregate, state, updated, .. } = self;
         let table = state.panes_mut().table_mut(slot);
         if !fires_again {
-            for value in values {
-                aggregate.add(table.upsert(key(value), || aggregate.create()), value);
+            let mut rows = [None; BLOCK_ROWS];
+            for block in values.chunks(BLOCK_ROWS) {
+                for (row, value) in rows.iter_mut().zip(block) {
+                    *row = table.find_row(&key(value));
+                }
+                for (row, value) in rows.iter().zip(block) {
+                    let accumulator = match *row {
+                        Some(row) => table.value_mut(row as usize),
+                        None => table.upsert(key(value), || aggregate.create()),
+                    };
+                    aggregate.add(accumulator, value);
+                }
             }
             return;
         }
