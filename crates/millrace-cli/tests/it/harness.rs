@@ -88,6 +88,12 @@ pub fn expected(name: &str) -> (String, Vec<String>) {
     (header.to_owned(), rows)
 }
 
+/// Gives another process time.
+#[expect(clippy::disallowed_methods, reason = "other processes live in the system's time")]
+pub fn pause(time_ms: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(time_ms));
+}
+
 /// A command that runs while the test looks on; killed when the test ends.
 pub struct Running {
     child: Child,

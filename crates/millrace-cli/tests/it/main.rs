@@ -3,9 +3,11 @@
 mod bad_input;
 mod explain;
 mod harness;
+mod kill;
 mod metrics;
 mod misuse;
 mod month;
 mod resume;
 mod signals;
+mod storage_faults;
 mod streams;

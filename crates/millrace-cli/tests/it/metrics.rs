@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::harness::{Running, run_script, script_command};
+use crate::harness::{Running, pause, run_script, script_command};
 
 const ENDLESS: &str = "CREATE TABLE numbers (n BIGINT) WITH (
     'connector' = 'datagen', 'rows-per-second' = '10000',
@@ -37,7 +37,7 @@ fn a_scraper_sees_every_operator_and_the_ledger() {
             break serde_json::from_str::<Value>(&body).unwrap();
         }
         assert!(status.contains("404"), "{status}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        pause(20);
     };
     assert!(ledger["checkpoint"].as_u64().unwrap() >= 1, "{ledger}");
     let (status, text) = get(address, "/metrics");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Ended, Running, millrace, run, run_script, script_command};
+use crate::harness::{Ended, Running, millrace, pause, run, run_script, script_command};
 
 /// Numbers from 1 on, ten thousand a second, into files.
 const COUNTING: &str = "CREATE TABLE numbers (n BIGINT) WITH (
@@ -17,7 +17,7 @@ INSERT INTO written SELECT n FROM numbers;";
 fn stopped(directory: &Path, arguments: &str) -> Ended {
     let mut running = Running::start(&mut script_command(directory, COUNTING, arguments));
     running.wait_for("metrics at");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    pause(300);
     running.signal("INT");
     running.end().expect(0)
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C once and twice.
 
-use crate::harness::{Running, script_command};
+use crate::harness::{Running, pause, script_command};
 
 const ENDLESS: &str = "CREATE TABLE numbers (n BIGINT) WITH (
     'connector' = 'datagen', 'rows-per-second' = '100000000',
@@ -28,7 +28,7 @@ fn the_second_interrupt_ends_a_job_that_cannot_stop() {
     let arguments = "--output csv --metrics 127.0.0.1:0";
     let mut running = Running::start(&mut script_command(directory.path(), ENDLESS, arguments));
     running.wait_for("metrics at");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    pause(300);
     running.signal("INT");
     running.wait_for("once more to stop at once");
     running.signal("INT");
