@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;
-use millrace_core::KeyGroups;
+use millrace_core::{Error, KeyGroups};
 use sqlparser::ast::{Ident, Query};
 use sqlparser::tokenizer::Span;
 
@@ -52,7 +52,24 @@ pub fn plan_script(
     file_name: &str,
     environment: &SqlEnvironment,
 ) -> Result<PlannedScript, SqlError> {
-    plan_all(text, file_name, environment).map_err(|fault| fault.in_script(text, file_name))
+    let planned = on_a_deep_stack(|| plan_all(text, file_name, environment));
+    planned.map_err(|fault| fault.in_script(text, file_name))
+}
+
+/// How much stack planning may take: parser, resolver and compiler call themselves for each level
+/// of an expression, and a script may have hundreds. Only what is used is ever backed by memory.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Runs `plan` on a thread of its own and waits for it.
+fn on_a_deep_stack<T: Send>(plan: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
+        let planner = thread.spawn_scoped(scope, plan).map_err(|error| {
+            let error = Error::retry("no thread for planning").caused_by(error);
+            Fault::of(&error, Span::empty())
+        })?;
+        planner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn plan_all(text: &str, file_name: &str, environment: &SqlEnvironment) -> Result<PlannedScript> {

@@ -32,6 +32,10 @@ pub(super) fn expression(expr: &Expr) -> String {
                     let cast = if name == "try_parse" { "TRY_CAST" } else { "CAST" };
                     format!("{cast}({} AS {result})", args.join(", "))
                 }
+                // A decimal is rounded to the digits of the result's type.
+                (name @ ("round" | "truncate"), Ok(result)) if args.len() == 1 => {
+                    format!("{}({} AS {result})", name.to_uppercase(), args.join(", "))
+                }
                 (name, _) => format!("{}({})", name.to_uppercase(), args.join(", ")),
             }
         }

@@ -83,6 +83,7 @@ fn parse_statement(tokens: Tokens) -> Result<Parsed> {
     if let Some(set) = read_set(&tokens)? {
         return Ok(Parsed { statement: set, tokens });
     }
+    refuse_long_chains(&tokens)?;
     let mut parser = Parser::new(&FlinkDialect)
         .with_recursion_limit(100)
         .with_tokens_with_locations(tokens.tokens.clone());
@@ -94,6 +95,49 @@ fn parse_statement(tokens: Tokens) -> Result<Parsed> {
             .hint("the statement could end here; statements are divided by semicolons"));
     }
     Ok(Parsed { statement, tokens })
+}
+
+/// How many operators an expression may have one inside the other.
+const DEEPEST: usize = 250;
+
+/// Refuses chains such as `a + a + a …` that are deeper than what walks over them can stand: the
+/// parser's own limit is only about parentheses. Commas and clauses begin anew.
+fn refuse_long_chains(tokens: &Tokens) -> Result<()> {
+    let mut operators = 0;
+    for token in &tokens.tokens {
+        match &token.token {
+            Token::Comma => operators = 0,
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::IS => operators += 1,
+                Keyword::SELECT
+                | Keyword::FROM
+                | Keyword::WHEN
+                | Keyword::THEN
+                | Keyword::ELSE
+                | Keyword::AS
+                | Keyword::WHERE => operators = 0,
+                _ => {}
+            },
+            Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::StringConcat
+            | Token::Eq
+            | Token::Neq
+            | Token::Lt
+            | Token::LtEq
+            | Token::Gt
+            | Token::GtEq => operators += 1,
+            _ => {}
+        }
+        if operators > 2 * DEEPEST {
+            return Err(Fault::new(token.span, "the expression is nested too deeply")
+                .hint(format!("an expression may have about {DEEPEST} operators in a row; use IN (…), or divide it")));
+        }
+    }
+    Ok(())
 }
 
 fn read_statement(parser: &mut Parser, tokens: &Tokens) -> Result<Statement> {

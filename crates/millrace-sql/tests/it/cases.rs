@@ -95,3 +95,23 @@ fn the_examples_are_planned_without_a_warning() {
         planned.graph.validate().unwrap_or_else(|error| panic!("{}", error.full_report()));
     }
 }
+
+#[test]
+fn deep_expressions_are_planned_or_refused_but_never_overflow_the_stack() {
+    let table = "CREATE TABLE t (a INT, b BOOLEAN) WITH ('connector' = 'datagen', 'number-of-rows' = '1');\n";
+    let chain =
+        |operators: usize| format!("{table}SELECT a{} AS c FROM t;", " + a".repeat(operators));
+    support::plan(&chain(200)).unwrap_or_else(|error| panic!("{}", error.render()));
+    for script in [
+        chain(400),
+        chain(100_000),
+        format!("{table}SELECT {}b AS c FROM t;", "NOT ".repeat(50_000)),
+        format!("{table}SELECT {}a{} AS c FROM t;", "(".repeat(50_000), ")".repeat(50_000)),
+        format!("{table}SELECT {}a AS c FROM t;", "- ".repeat(50_000)),
+    ] {
+        match support::plan(&script) {
+            Ok(_) => {}
+            Err(error) => assert!(error.message().contains("nested"), "{}", error.message()),
+        }
+    }
+}

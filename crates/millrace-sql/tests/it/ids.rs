@@ -49,6 +49,11 @@ fn names_and_spelling_do_not_matter_but_meaning_does() {
     assert_ne!(plain, window(&PER_CITY.replace("'1' MINUTE", "'2' MINUTE")));
     assert_ne!(plain, window(&PER_CITY.replace("COUNT(*)", "COUNT(fare)")));
     assert_ne!(plain, window(&PER_CITY.replace("GROUP BY", "WHERE fare > 1 GROUP BY")));
+    let rounded = |digits: u8| {
+        let price = format!("COUNT(ROUND(CAST(fare AS DECIMAL(9, 4)), {digits}))");
+        window(&PER_CITY.replace("COUNT(*)", &price))
+    };
+    assert_ne!(rounded(1), rounded(2));
 }
 
 #[test]
