@@ -42,6 +42,11 @@ impl Failure {
         Failure { code: 128 + number, report: None }
     }
 
+    /// Whether a signal asked the process to end at once.
+    pub(crate) fn is_signal(&self) -> bool {
+        self.code > 128
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         if let Some(report) = &self.report {

@@ -6,8 +6,10 @@ mod signals;
 mod store;
 
 use std::future::Future;
+use std::io::{IsTerminal, stdout};
 use std::pin::pin;
 
+use indicatif::ProgressBar;
 use millrace_core::Result;
 use millrace_core::seam::Seams;
 use millrace_runtime::{Job, JobReport, JobWatch, Outcome};
@@ -32,7 +34,10 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<(), Failure> {
     let script = Script::read(&arguments.script.file)?;
     let line = progress_line(arguments.quiet);
     let notices = Notices::new(line.clone(), arguments.quiet);
-    let screen = Screen::start(Box::new(std::io::stdout()), line.clone(), &seams);
+    // Rows and the line share a terminal, or have nothing to do with each other: a pipe that blocks
+    // must not hold up the line, nor whoever waits for Ctrl-C.
+    let shared = if stdout().is_terminal() { line.clone() } else { ProgressBar::hidden() };
+    let screen = Screen::start(Box::new(stdout()), shared, &seams);
     let settings = options::settings_of(&arguments);
     let planned = script.plan(settings, &screen, arguments.output)?;
     for warning in &planned.warnings {
@@ -45,6 +50,13 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let ended = start(planned, &arguments, &notices, &seams, line.clone()).await;
+    // Told to end at once: standard output may be what holds everything up.
+    if let Err(failure) = &ended
+        && failure.is_signal()
+    {
+        line.finish_and_clear();
+        return ended.map(|_| ());
+    }
     // What was selected is out before the summary, and before the process ends.
     let shown = screen.flush().await;
     line.finish_and_clear();
@@ -66,7 +78,7 @@ async fn start(
     arguments: &RunArguments,
     notices: &Notices,
     seams: &Seams,
-    line: indicatif::ProgressBar,
+    line: ProgressBar,
 ) -> Result<(JobReport, bool), Failure> {
     let wrong = |error| Failure::before_running(&error);
     let mut signals = Signals::listen().map_err(|error| Failure::operation(&error))?;
@@ -102,7 +114,7 @@ async fn attend(
     notices: &Notices,
     signals: &mut Signals,
     seams: &Seams,
-    line: &indicatif::ProgressBar,
+    line: &ProgressBar,
 ) -> Result<JobReport, Failure> {
     let mut running = pin!(running);
     let mut events = watch.events();
