@@ -48,8 +48,9 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Checkpoint(command) => checkpoint::checkpoint(command).await,
         }
     });
-    // A blocked write to a pipe that nobody reads must not keep the process alive.
-    runtime.shutdown_background();
+    // The end of the process ends the worker threads, even one that is blocked in a write to a pipe
+    // that nobody reads. Shutting them down first would let a task panic that is about to sleep.
+    std::mem::forget(runtime);
     ended
 }
 
