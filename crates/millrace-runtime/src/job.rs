@@ -139,6 +139,7 @@ impl Job {
             let error_text = error.full_report();
             self.watch.tell(JobEvent::Restarting { error: error_text, restart: in_a_row, delay });
             tokio::select! {
+                biased;
                 () = self.seams.clock.sleep(delay) => {}
                 _ = self.watch.wait_for_order(Order::Run) => return Err(error),
             }
