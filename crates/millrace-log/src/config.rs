@@ -1,0 +1,67 @@
+//! The settings of a broker.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When written batches are forced to the disk.
+///
+/// An acknowledged record survives the death of the process under each policy. They differ in what
+/// a loss of power may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FsyncPolicy {
+    /// Before each acknowledgement; appends that wait at the same time share one. A loss of power
+    /// takes nothing that was acknowledged, and consumers see nothing that it could take.
+    Always,
+    /// In the background, at most this long after the write: what a loss of power may take.
+    Interval(Duration),
+    /// When the system likes to.
+    Never,
+}
+
+/// The settings of a broker; [`BrokerConfig::new`] has the defaults.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BrokerConfig {
+    /// Where topics are kept; made if it is not there.
+    pub data_dir: PathBuf,
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// The host that clients are told to connect to, if it is not that of `listen`.
+    pub advertised_host: Option<String>,
+    /// When written batches are forced to the disk.
+    pub fsync: FsyncPolicy,
+    /// Whether a topic that a client asks for comes into being.
+    pub auto_create_topics: bool,
+    /// Partitions of a topic whose creator names no number.
+    pub default_partitions: i32,
+    /// Connections beyond this number are closed at once.
+    pub max_connections: usize,
+    /// A request of more bytes closes its connection.
+    pub max_request_bytes: usize,
+    /// Bytes of requests and responses in work over all connections; reading waits beyond.
+    pub max_in_flight_bytes: usize,
+}
+
+impl BrokerConfig {
+    /// The defaults for a data directory: a free port of the loopback address, fsync once a second.
+    ///
+    /// ```
+    /// use millrace_log::BrokerConfig;
+    ///
+    /// let config = BrokerConfig::new("data");
+    /// assert_eq!(config.listen, "127.0.0.1:0");
+    /// ```
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        BrokerConfig {
+            data_dir: data_dir.into(),
+            listen: "127.0.0.1:0".to_owned(),
+            advertised_host: None,
+            fsync: FsyncPolicy::Interval(Duration::from_secs(1)),
+            auto_create_topics: true,
+            default_partitions: 1,
+            max_connections: 1_000,
+            max_request_bytes: 100 << 20,
+            max_in_flight_bytes: 512 << 20,
+        }
+    }
+}
