@@ -13,8 +13,12 @@ mod dead_letter;
 mod duration;
 pub mod filesystem;
 mod format;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod print;
 pub mod registry;
 pub mod table;
 
-pub use table::{Connector, Options, SinkTable, SourceTable, TableSpec};
+pub use table::{
+    Connector, MetadataColumn, MetadataKey, Options, SinkTable, SourceTable, TableSpec,
+};

@@ -6,10 +6,19 @@ use crate::Connector;
 use crate::blackhole::Blackhole;
 use crate::datagen::Datagen;
 use crate::filesystem::Filesystem;
+#[cfg(feature = "kafka")]
+use crate::kafka::Kafka;
 use crate::print::Print;
 
 /// One line for each.
-const CONNECTORS: &[&dyn Connector] = &[&Blackhole, &Datagen, &Filesystem, &Print];
+const CONNECTORS: &[&dyn Connector] = &[
+    &Blackhole,
+    &Datagen,
+    &Filesystem,
+    #[cfg(feature = "kafka")]
+    &Kafka,
+    &Print,
+];
 
 /// The connector called `name`.
 ///

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millrace_core::{BadRecordPolicy, Error, Result, Sink, Source};
 
 /// A table as a connector sees it: physical columns and options. Computed columns and watermarks
@@ -15,13 +15,63 @@ pub struct TableSpec {
     pub name: String,
     /// The physical columns, in their order. Nullability is as declared.
     pub schema: SchemaRef,
+    /// The columns of `METADATA`. A reader gives them behind the physical ones, a writer gets those
+    /// that are not virtual behind the physical ones.
+    pub metadata: Vec<MetadataColumn>,
     /// The columns of `PARTITIONED BY`.
     pub partitioned_by: Vec<String>,
     /// The `WITH` options, without `connector`.
     pub options: Options,
-    /// The columns that a query reads, as indices of `schema`, ascending; a reader gives exactly
-    /// these, in this order, and need not decode the others. A sink gets all.
+    /// The columns that a query reads, as indices of [`TableSpec::readable`], ascending; a reader
+    /// gives exactly these, in this order, and need not decode the others. A sink gets all.
     pub projection: Option<Vec<usize>>,
+}
+
+impl TableSpec {
+    /// All columns that can be read: the physical ones, then those of metadata.
+    pub fn readable(&self) -> SchemaRef {
+        self.with_metadata(|_| true)
+    }
+
+    /// The columns that a writer gets: the physical ones, then those of metadata that are not
+    /// virtual.
+    pub fn writable(&self) -> SchemaRef {
+        self.with_metadata(|column| !column.is_virtual)
+    }
+
+    fn with_metadata(&self, wanted: impl Fn(&MetadataColumn) -> bool) -> SchemaRef {
+        let metadata = self.metadata.iter().filter(|column| wanted(column));
+        let mut fields = self.schema.fields().to_vec();
+        fields.extend(metadata.map(|column| Arc::new(column.field.clone())));
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// A column that stands for something that a record has beside its content, such as its offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataColumn {
+    /// The column's name, type and nullability as declared. The connector is asked for a type that
+    /// it can give before a table is opened; see [`Connector::metadata`].
+    pub field: Field,
+    /// What it stands for: the name after `FROM`, or else the column's own.
+    pub key: String,
+    /// It is only read.
+    pub is_virtual: bool,
+}
+
+/// Something that the records of a connector have beside their content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataKey {
+    /// Its name.
+    pub name: &'static str,
+    /// The type that it has.
+    pub data_type: DataType,
+    /// Other types that a column for it may be declared with.
+    pub also: Vec<DataType>,
+    /// Whether it may be missing.
+    pub nullable: bool,
+    /// Whether a writer can set it.
+    pub writable: bool,
 }
 
 /// A table to read from.
@@ -48,6 +98,11 @@ pub struct SinkTable {
 pub trait Connector: Send + Sync {
     /// The value of the option `connector`.
     fn name(&self) -> &'static str;
+
+    /// What columns of `METADATA` can stand for. A table with others never reaches the connector.
+    fn metadata(&self) -> Vec<MetadataKey> {
+        Vec::new()
+    }
 
     /// Opens the table for reading.
     ///
@@ -76,7 +131,9 @@ pub trait Connector: Send + Sync {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    values: BTreeMap<String, String>,
+    values: Arc<BTreeMap<String, String>>,
+    /// Stands before each name that is asked for.
+    prefix: String,
     /// Names that were asked for, found or not: the known ones. Shared by clones.
     asked: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -84,14 +141,28 @@ pub struct Options {
 impl Options {
     /// Options from their names and values.
     pub fn new<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
-        let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Options { values, asked: Arc::default() }
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Options { values: Arc::new(pairs.collect()), prefix: String::new(), asked: Arc::default() }
+    }
+
+    /// The options whose names begin with `prefix`, to be asked for by the rest of their names:
+    /// how a format finds `key.json.…`.
+    #[must_use]
+    pub fn scoped(&self, prefix: &str) -> Self {
+        Options { prefix: format!("{}{prefix}", self.prefix), ..self.clone() }
+    }
+
+    /// The whole name of what is asked for as `name`, for messages.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// The option's value, if it is there.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.asked.lock().expect("no holder panics").insert(name.to_owned());
-        self.values.get(name).map(String::as_str)
+        let name = self.full_name(name);
+        let value = self.values.get(&name).map(String::as_str);
+        self.asked.lock().expect("no holder panics").insert(name);
+        value
     }
 
     /// The option's value read as `T`, if it is there.
@@ -102,6 +173,7 @@ impl Options {
         self.text(name)
             .map(|text| {
                 text.parse::<T>().map_err(|cause| {
+                    let name = self.full_name(name);
                     Error::fix_input(format!("option `{name}` cannot be `{text}`: {cause}"))
                 })
             })
@@ -113,7 +185,9 @@ impl Options {
     /// # Errors
     /// `FixInput` when it is missing or can't be read as `T`.
     pub fn required<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T> {
-        self.get(name)?.ok_or_else(|| Error::fix_input(format!("option `{name}` is missing")))
+        self.get(name)?.ok_or_else(|| {
+            Error::fix_input(format!("option `{}` is missing", self.full_name(name)))
+        })
     }
 
     /// The names that begin with `prefix`, such as `fields.`. They count as known only when asked

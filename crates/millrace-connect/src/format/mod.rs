@@ -70,7 +70,15 @@ impl Format {
     /// `FixInput` when it is missing or not known, or one of its options is wrong.
     pub fn from_options(options: &Options) -> Result<Self> {
         let name: String = options.required("format")?;
-        match name.as_str() {
+        Self::named(&name, options)
+    }
+
+    /// The format called `name`, with its own options out of `options`.
+    ///
+    /// # Errors
+    /// `FixInput` when it is not known, or one of its options is wrong.
+    pub fn named(name: &str, options: &Options) -> Result<Self> {
+        match name {
             "csv" => Ok(Format::Csv(csv::CsvFormat::from_options(options)?)),
             "json" => Ok(Format::Json(json::JsonFormat::from_options(options)?)),
             "parquet" => Ok(Format::Parquet(parquet::ParquetFormat::from_options(options)?)),

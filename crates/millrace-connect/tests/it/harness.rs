@@ -24,6 +24,7 @@ pub fn table<'a>(
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         partitioned_by: Vec::new(),
         options: Options::new(options),
+        metadata: Vec::new(),
         projection: None,
     }
 }

@@ -221,6 +221,7 @@ fn connection(
         schema: Arc::new(Schema::new(physical.to_vec())),
         partitioned_by: definition.partitioned_by.iter().map(|name| name.value.clone()).collect(),
         options: Options::new(others.map(|option| (option.key.clone(), option.value.clone()))),
+        metadata: Vec::new(),
         projection: None,
     };
     Ok((connector, spec))

@@ -1,0 +1,114 @@
+//! Clients of librdkafka: their logs, and their errors as ours.
+
+use std::time::Duration;
+
+use millrace_core::{Error, ErrorKind};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::properties::ClientProperties;
+
+/// Writes what a client logs to the program's own log.
+#[derive(Clone, Debug)]
+pub(crate) struct LoggedClient {
+    /// What the client is for, such as a table's name.
+    pub owner: String,
+}
+
+impl ClientContext for LoggedClient {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let owner = &self.owner;
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => tracing::warn!("kafka client of {owner}: {message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!("kafka client of {owner}: {message}");
+            }
+            RDKafkaLogLevel::Debug => {
+                tracing::debug!("kafka client of {owner}: {facility}: {message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // librdkafka goes on trying by itself; what it gives up on comes as the answer to a call.
+        tracing::warn!("kafka client of {}: {error}: {reason}", self.owner);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        tracing::debug!(
+            "statistics of the kafka client of {}: {}",
+            self.owner,
+            String::from_utf8_lossy(statistics)
+        );
+    }
+}
+
+impl ConsumerContext for LoggedClient {}
+
+impl ClientProperties {
+    /// How long a question to a broker may take.
+    pub fn api_timeout(&self) -> Duration {
+        Duration::from_millis(self.api_timeout_ms)
+    }
+}
+
+/// An error of the client while `doing` something, such as ``reading topic `orders` ``.
+pub(crate) fn client_error(doing: impl std::fmt::Display, cause: KafkaError) -> Error {
+    let code = cause.rdkafka_error_code();
+    let error = Error::new(kind_of(code), doing.to_string());
+    let error = match code.and_then(hint_for) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    };
+    error.caused_by(cause)
+}
+
+/// What the caller has to do about it. What a broker refuses for good needs another input; the rest
+/// may work again.
+fn kind_of(code: Option<RDKafkaErrorCode>) -> ErrorKind {
+    use RDKafkaErrorCode::{
+        Authentication, ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidConfig,
+        InvalidTopic, MessageSizeTooLarge, SaslAuthenticationFailed, TopicAuthorizationFailed,
+        TransactionalIdAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition,
+        UnsupportedCompressionType, UnsupportedSASLMechanism, UnsupportedVersion,
+    };
+    match code {
+        Some(
+            Authentication
+            | ClusterAuthorizationFailed
+            | GroupAuthorizationFailed
+            | InvalidConfig
+            | InvalidTopic
+            | MessageSizeTooLarge
+            | SaslAuthenticationFailed
+            | TopicAuthorizationFailed
+            | TransactionalIdAuthorizationFailed
+            | UnknownTopic
+            | UnknownTopicOrPartition
+            | UnsupportedCompressionType
+            | UnsupportedSASLMechanism
+            | UnsupportedVersion,
+        ) => ErrorKind::FixInput,
+        _ => ErrorKind::Retry,
+    }
+}
+
+fn hint_for(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::AllBrokersDown
+        | RDKafkaErrorCode::BrokerTransportFailure
+        | RDKafkaErrorCode::OperationTimedOut => {
+            Some("is a broker running at `properties.bootstrap.servers`?")
+        }
+        RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
+            Some("create the topic, or look at the option `topic`")
+        }
+        _ => None,
+    }
+}

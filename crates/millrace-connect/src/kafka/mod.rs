@@ -1,0 +1,38 @@
+//! The connector `kafka`: topics as tables, of Apache Kafka or of the embedded log.
+//!
+//! It is the only part of the crate that knows librdkafka (feature `kafka`).
+
+mod client;
+mod options;
+mod properties;
+
+use millrace_core::{Error, Result};
+
+use self::options::TableOptions;
+use crate::{Connector, SinkTable, SourceTable, TableSpec};
+
+/// Topics of Apache Kafka or of the embedded log.
+#[derive(Debug)]
+pub struct Kafka;
+
+impl Connector for Kafka {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn source(&self, table: &TableSpec) -> Result<SourceTable> {
+        TableOptions::of(table)?;
+        Err(Error::fix_input(format!(
+            "table `{}` cannot be read: connector `kafka` only knows its options so far",
+            table.name
+        )))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
+        TableOptions::of(table)?;
+        Err(Error::fix_input(format!(
+            "table `{}` cannot be written to: connector `kafka` only knows its options so far",
+            table.name
+        )))
+    }
+}
