@@ -16,6 +16,14 @@ pub enum LogError {
     /// written.
     #[error("{0}")]
     Refused(ResponseError),
+    /// As [`LogError::Refused`], with what the client is told beside the code.
+    #[error("{message}")]
+    Rejected {
+        /// The protocol's code.
+        code: ResponseError,
+        /// The reason, for whoever reads the client's error.
+        message: String,
+    },
     /// A file can't be read or written. A write that failed so may have happened in part; the next
     /// start cuts off what is torn.
     #[error("cannot {action} `{path}`: {source}")]
@@ -60,10 +68,15 @@ impl LogError {
         move |source| LogError::Io { action, path, source }
     }
 
+    /// A [`LogError::Rejected`].
+    pub fn rejected(code: ResponseError, message: impl Into<String>) -> LogError {
+        LogError::Rejected { code, message: message.into() }
+    }
+
     /// The code that a client gets.
     pub fn code(&self) -> ResponseError {
         match self {
-            LogError::Refused(code) => *code,
+            LogError::Refused(code) | LogError::Rejected { code, .. } => *code,
             LogError::Io { .. } | LogError::Damaged { .. } => ResponseError::KafkaStorageError,
             LogError::InUse { .. } | LogError::Config(_) => ResponseError::UnknownServerError,
         }

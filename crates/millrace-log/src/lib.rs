@@ -13,9 +13,13 @@
 //! - the server: connections, limits, authentication, and one file for each request of the
 //!   protocol.
 
+pub mod broker;
 pub mod config;
 pub mod error;
+pub mod server;
 pub mod storage;
 
+pub use broker::Broker;
 pub use config::{BrokerConfig, FsyncPolicy};
 pub use error::{LogError, Result};
+pub use server::Server;

@@ -1,0 +1,31 @@
+//! Serves a data directory until it is interrupted: `serve [--listen ADDR] [--data DIR]`. Prints
+//! the address on standard output once clients may come.
+
+use std::error::Error;
+
+use millrace_core::seam::Seams;
+use millrace_log::{Broker, BrokerConfig, Server};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut listen = "127.0.0.1:9092".to_owned();
+    let mut data = "data".to_owned();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("`{argument}` needs a value"))?;
+        match argument.as_str() {
+            "--listen" => listen = value,
+            "--data" => data = value,
+            _ => return Err(format!("unknown option `{argument}`").into()),
+        }
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
+    let mut config = BrokerConfig::new(data);
+    config.listen = listen;
+    let server = Server::start(Broker::open(config, Seams::system())?).await?;
+    println!("{}", server.address());
+    tokio::signal::ctrl_c().await?;
+    server.shutdown().await?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The broker: all that one data directory holds, without the network.
+
+mod directory;
+mod topic_name;
+mod topics;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use kafka_protocol::error::ResponseError;
+use millrace_core::seam::Seams;
+use tokio::sync::oneshot;
+
+use crate::config::BrokerConfig;
+use crate::error::Result;
+use directory::{DataLock, Meta};
+pub(crate) use topic_name::check_topic_name;
+pub use topics::{NewTopic, Topic, Topics};
+
+/// The id of the only node.
+pub(crate) const NODE_ID: i32 = 1;
+
+/// The leader epoch of all partitions: their leader never changes.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// The topic that keeps groups and their offsets.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// The topic that keeps transactions.
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// The topics of one data directory and what coordinates their clients.
+///
+/// A directory has one broker at a time. [`Server`](crate::Server) puts one on the network.
+pub struct Broker {
+    config: BrokerConfig,
+    seams: Seams,
+    lock: Mutex<DataLock>,
+    cluster_id: String,
+    topics: Topics,
+    address: OnceLock<SocketAddr>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("data_dir", &self.config.data_dir).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Opens a data directory, or makes it, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// [`LogError::InUse`](crate::LogError::InUse) when another broker has the directory; a file
+    /// cannot be read or written, or is damaged where a torn write cannot explain it.
+    pub fn open(config: BrokerConfig, seams: Seams) -> Result<Arc<Broker>> {
+        let lock = DataLock::take(&config.data_dir)?;
+        let meta = Meta::open(&config.data_dir, &*seams.random)?;
+        let topics = Topics::open(&config.data_dir, config.fsync, seams.clone())?;
+        for name in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC] {
+            if topics.get(name).is_none() {
+                topics.create(internal_topic(name))?;
+            }
+        }
+        Ok(Arc::new(Broker {
+            config,
+            seams,
+            lock: Mutex::new(lock),
+            cluster_id: meta.cluster_id,
+            topics,
+            address: OnceLock::new(),
+        }))
+    }
+
+    /// The settings that it was opened with.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// Its topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub(crate) fn seams(&self) -> &Seams {
+        &self.seams
+    }
+
+    /// The id that the data directory was given when it was made.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// Runs what waits for the disk where it does not hold up other connections.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Broker) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let broker = self.clone();
+        let work = Box::new(move || {
+            let _ = answer.send(work(&broker));
+        });
+        let outcome = self.seams.spawner.spawn_blocking(work).await;
+        match (outcome, answered.await) {
+            (_, Ok(answer)) => answer,
+            (outcome, Err(_)) => {
+                let reason = outcome.err().map(|e| e.to_string()).unwrap_or_default();
+                tracing::error!(reason, "a change of topics did not come to its end");
+                Err(ResponseError::UnknownServerError.into())
+            }
+        }
+    }
+
+    /// Notes where the broker is served, for clients and for who finds the directory in use.
+    pub(crate) fn listens_on(&self, address: SocketAddr) -> Result<()> {
+        let _ = self.address.set(address);
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).describe(Some(address))
+    }
+
+    /// Where a client that came to the address `reached` should connect to.
+    pub(crate) fn advertised(&self, reached: IpAddr) -> (String, u16) {
+        let port = self.address.get().map_or(0, SocketAddr::port);
+        if let Some(host) = &self.config.advertised_host {
+            return (host.clone(), port);
+        }
+        let listen_host = self.config.listen.rsplit_once(':').map_or("", |(host, _)| host);
+        let listen_host = listen_host.trim_start_matches('[').trim_end_matches(']');
+        match listen_host.parse::<IpAddr>() {
+            // All addresses of this machine: the one that the client knows already is as good.
+            Ok(any) if any.is_unspecified() => (reached.to_canonical().to_string(), port),
+            _ => (listen_host.to_owned(), port),
+        }
+    }
+
+    /// Brings all files to the disk.
+    ///
+    /// # Errors
+    /// The system could not.
+    pub(crate) fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn internal_topic(name: &str) -> NewTopic {
+    let configs = [("cleanup.policy", "compact"), ("segment.bytes", "104857600")];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    NewTopic { name: name.to_owned(), partitions: 1, configs: configs.into(), internal: true }
+}

@@ -1,0 +1,288 @@
+//! The topics: what they are called, how they are set up, where their partitions lie.
+//!
+//! A topic is a directory with a `topic.json`. It comes into being by one rename of a directory
+//! that was prepared elsewhere, changes by one rename of `topic.json`, and goes by one rename to
+//! where nothing looks for topics; so a crash leaves it as it was before or after.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use kafka_protocol::error::ResponseError;
+use millrace_core::seam::Seams;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json};
+use super::topic_name::{check_topic_name, collide};
+use crate::config::FsyncPolicy;
+use crate::error::{LogError, Result};
+
+/// The version of `topic.json` that is written.
+const TOPIC_VERSION: u32 = 1;
+
+/// Partitions of one topic: each takes files and memory.
+const MAX_PARTITIONS: i32 = 10_000;
+
+/// A topic as it is at one time.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id: another topic of this name, after this one was deleted, has another.
+    pub id: Uuid,
+    /// Whether it is for the log's own use.
+    pub internal: bool,
+    /// What was set for it; all else stands at its default.
+    pub configs: BTreeMap<String, String>,
+    /// How many partitions it has.
+    pub partition_count: i32,
+}
+
+/// A topic to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it gets.
+    pub partitions: i32,
+    /// What is set for it.
+    pub configs: BTreeMap<String, String>,
+    /// Whether it is for the log's own use.
+    pub internal: bool,
+}
+
+/// What is stored of a topic.
+#[derive(Serialize, Deserialize)]
+struct StoredTopic {
+    version: u32,
+    #[serde(with = "id_text")]
+    id: Uuid,
+    partitions: i32,
+    internal: bool,
+    configs: BTreeMap<String, String>,
+}
+
+/// Ids are stored as text with hyphens.
+mod id_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use uuid::Uuid;
+
+    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+        id.to_string().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Uuid, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// All topics of a broker.
+pub struct Topics {
+    topics_dir: PathBuf,
+    creating_dir: PathBuf,
+    deleted_dir: PathBuf,
+    seams: Seams,
+    fsync: FsyncPolicy,
+    /// Held while a topic is made, changed or deleted.
+    changing: Mutex<()>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    by_name: BTreeMap<String, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+}
+
+impl Topics {
+    /// Opens all topics of a data directory, and removes what a crash left of those that were being
+    /// made or deleted.
+    pub(super) fn open(data_dir: &Path, fsync: FsyncPolicy, seams: Seams) -> Result<Topics> {
+        let topics = Topics {
+            topics_dir: data_dir.join("topics"),
+            creating_dir: data_dir.join("creating"),
+            deleted_dir: data_dir.join("deleted"),
+            seams,
+            fsync,
+            changing: Mutex::default(),
+            known: RwLock::default(),
+        };
+        for dir in [&topics.creating_dir, &topics.deleted_dir] {
+            match fs::remove_dir_all(dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LogError::io("remove", dir)(error));
+                }
+                _ => {}
+            }
+        }
+        for dir in [&topics.topics_dir, &topics.creating_dir, &topics.deleted_dir] {
+            fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
+        }
+        sync_dir(data_dir)?;
+        let failed = LogError::io("list", &topics.topics_dir);
+        let entries = fs::read_dir(&topics.topics_dir)
+            .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+            .map_err(failed)?;
+        for entry in entries {
+            let topic = topics.open_topic(&entry.path())?;
+            topics.know(topic);
+        }
+        Ok(topics)
+    }
+
+    fn open_topic(&self, dir: &Path) -> Result<Topic> {
+        let damaged = |reason: &str| LogError::Damaged {
+            path: dir.to_owned(),
+            position: 0,
+            reason: reason.to_owned(),
+        };
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        check_topic_name(&name).map_err(|_| damaged("it is not called as a topic may be"))?;
+        let path = dir.join("topic.json");
+        let stored: StoredTopic =
+            read_json(&path)?.ok_or_else(|| damaged("it has no `topic.json`"))?;
+        if stored.version != TOPIC_VERSION {
+            return Err(LogError::Config(format!(
+                "`{}` is of version {}, and this program knows version {TOPIC_VERSION}",
+                path.display(),
+                stored.version
+            )));
+        }
+        self.with_partitions(dir, name, stored)
+    }
+
+    fn with_partitions(&self, _dir: &Path, name: String, stored: StoredTopic) -> Result<Topic> {
+        Ok(Topic {
+            name,
+            id: stored.id,
+            internal: stored.internal,
+            configs: stored.configs,
+            partition_count: stored.partitions,
+        })
+    }
+
+    /// The topic of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.read().by_name.get(name).cloned()
+    }
+
+    /// The topic with this id.
+    pub fn get_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.read().by_id.get(&id).cloned()
+    }
+
+    /// All topics, by name.
+    pub fn list(&self) -> Vec<Arc<Topic>> {
+        self.read().by_name.values().cloned().collect()
+    }
+
+    /// Whether a topic could be made so.
+    ///
+    /// # Errors
+    /// [`LogError::Rejected`] with the reason: its name, that it exists, its number of partitions,
+    /// its settings.
+    pub fn check(&self, new: &NewTopic) -> Result<()> {
+        check_topic_name(&new.name)?;
+        let known = self.read();
+        if known.by_name.contains_key(&new.name) {
+            return Err(LogError::rejected(
+                ResponseError::TopicAlreadyExists,
+                format!("Topic '{}' already exists.", new.name),
+            ));
+        }
+        if let Some(other) = known.by_name.keys().find(|other| collide(other, &new.name)) {
+            return Err(LogError::rejected(
+                ResponseError::InvalidTopicException,
+                format!("Topic '{}' collides with existing topic: {other}", new.name),
+            ));
+        }
+        check_partition_count(new.partitions)
+    }
+
+    /// Makes a topic; when this returns it is on the disk.
+    ///
+    /// # Errors
+    /// As [`Topics::check`], or a file cannot be written.
+    pub fn create(&self, new: NewTopic) -> Result<Arc<Topic>> {
+        let _changing = self.changing();
+        self.check(&new)?;
+        let id = random_uuid(&*self.seams.random);
+        let stored = StoredTopic {
+            version: TOPIC_VERSION,
+            id,
+            partitions: new.partitions,
+            internal: new.internal,
+            configs: new.configs,
+        };
+        let prepared = self.creating_dir.join(id.to_string());
+        fs::create_dir(&prepared).map_err(LogError::io("create", &prepared))?;
+        write_json(&prepared.join("topic.json"), &stored)?;
+        let dir = self.topics_dir.join(&new.name);
+        fs::rename(&prepared, &dir).map_err(LogError::io("rename", &prepared))?;
+        sync_parent(&dir)?;
+        let topic = self.with_partitions(&dir, new.name, stored)?;
+        tracing::info!(topic = topic.name, partitions = topic.partition_count, "topic created");
+        Ok(self.know(topic))
+    }
+
+    /// Deletes a topic with all its records; when this returns no crash brings it back.
+    ///
+    /// # Errors
+    /// There is none of this name, or a file cannot be moved.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        let _changing = self.changing();
+        let topic = self.get(name).ok_or_else(|| unknown(name))?;
+        let dir = self.topics_dir.join(name);
+        let deleted = self.deleted_dir.join(topic.id.to_string());
+        fs::rename(&dir, &deleted).map_err(LogError::io("rename", &dir))?;
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.by_name.remove(name);
+            known.by_id.remove(&topic.id);
+        }
+        sync_parent(&dir)?;
+        tracing::info!(topic = name, "topic deleted");
+        // What can't be removed now is removed at the next start.
+        if let Err(error) = fs::remove_dir_all(&deleted) {
+            tracing::warn!(path = %deleted.display(), %error, "a deleted topic's files remain");
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn know(&self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.by_name.insert(topic.name.clone(), topic.clone());
+        known.by_id.insert(topic.id, topic.clone());
+        topic
+    }
+}
+
+fn check_partition_count(partitions: i32) -> Result<()> {
+    if (1..=MAX_PARTITIONS).contains(&partitions) {
+        return Ok(());
+    }
+    let reason = if partitions < 1 {
+        "Number of partitions must be larger than 0.".to_owned()
+    } else {
+        format!("Number of partitions must not be larger than {MAX_PARTITIONS}.")
+    };
+    Err(LogError::rejected(ResponseError::InvalidPartitions, reason))
+}
+
+fn unknown(name: &str) -> LogError {
+    LogError::rejected(
+        ResponseError::UnknownTopicOrPartition,
+        format!("Topic '{}' does not exist.", name.escape_debug()),
+    )
+}

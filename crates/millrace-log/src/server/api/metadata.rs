@@ -1,0 +1,120 @@
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use crate::broker::{Broker, LEADER_EPOCH, NODE_ID, NewTopic, Topic, check_topic_name};
+use crate::server::Peer;
+
+/// Until this version an empty list of topics asked for all of them.
+const EMPTY_MEANS_ALL: i16 = 0;
+
+/// Who serves which partitions, which is always this node. Topics that are asked for and missing
+/// come into being where client and settings allow it.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    peer: &Peer,
+    request: MetadataRequest,
+    version: i16,
+) -> MetadataResponse {
+    let node = BrokerId(NODE_ID);
+    let (host, port) = broker.advertised(peer.reached);
+    let this = MetadataResponseBroker::default()
+        .with_node_id(node)
+        .with_host(StrBytes::from_string(host))
+        .with_port(i32::from(port));
+    let asked = request.topics.filter(|topics| !(version == EMPTY_MEANS_ALL && topics.is_empty()));
+    let topics = match asked {
+        None => broker.topics().list().iter().map(|topic| describe(topic)).collect(),
+        Some(asked) => {
+            let may_create =
+                request.allow_auto_topic_creation && broker.config().auto_create_topics;
+            let mut topics = Vec::with_capacity(asked.len());
+            for topic in asked {
+                topics.push(describe_asked(broker, topic, may_create).await);
+            }
+            topics
+        }
+    };
+    let cluster_id = StrBytes::from_string(broker.cluster_id().to_owned());
+    MetadataResponse::default()
+        .with_brokers(vec![this])
+        .with_cluster_id(Some(cluster_id))
+        .with_controller_id(node)
+        .with_topics(topics)
+}
+
+async fn describe_asked(
+    broker: &Arc<Broker>,
+    asked: MetadataRequestTopic,
+    may_create: bool,
+) -> MetadataResponseTopic {
+    if let Some(name) = asked.name {
+        return match broker.topics().get(&name) {
+            Some(topic) => describe(&topic),
+            None if may_create => create(broker, name).await,
+            None => {
+                let code = match check_topic_name(&name) {
+                    Ok(()) => ResponseError::UnknownTopicOrPartition,
+                    Err(error) => error.code(),
+                };
+                missing(Some(name), Uuid::nil(), code)
+            }
+        };
+    }
+    match broker.topics().get_by_id(asked.topic_id) {
+        Some(topic) => describe(&topic),
+        None => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
+    }
+}
+
+async fn create(broker: &Arc<Broker>, name: TopicName) -> MetadataResponseTopic {
+    let new = NewTopic {
+        name: name.to_string(),
+        partitions: broker.config().default_partitions,
+        ..NewTopic::default()
+    };
+    let created = broker.blocking(move |broker| broker.topics().create(new)).await;
+    match created {
+        Ok(topic) => describe(&topic),
+        // Another client was quicker.
+        Err(error) if error.code() == ResponseError::TopicAlreadyExists => {
+            match broker.topics().get(&name) {
+                Some(topic) => describe(&topic),
+                None => missing(Some(name), Uuid::nil(), ResponseError::UnknownTopicOrPartition),
+            }
+        }
+        Err(error) => {
+            tracing::warn!(topic = %name.0, %error, "a topic was not created");
+            missing(Some(name), Uuid::nil(), error.code())
+        }
+    }
+}
+
+fn missing(name: Option<TopicName>, id: Uuid, code: ResponseError) -> MetadataResponseTopic {
+    // Before version 12 the name is not optional; those versions ask by name only.
+    MetadataResponseTopic::default().with_name(name).with_topic_id(id).with_error_code(code.code())
+}
+
+fn describe(topic: &Topic) -> MetadataResponseTopic {
+    let node = BrokerId(NODE_ID);
+    let partition = |index| {
+        MetadataResponsePartition::default()
+            .with_partition_index(index)
+            .with_leader_id(node)
+            .with_leader_epoch(LEADER_EPOCH)
+            .with_replica_nodes(vec![node])
+            .with_isr_nodes(vec![node])
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))))
+        .with_topic_id(topic.id)
+        .with_is_internal(topic.internal)
+        .with_partitions((0..topic.partition_count).map(partition).collect())
+}

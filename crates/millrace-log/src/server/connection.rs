@@ -1,0 +1,353 @@
+//! One connection: requests in, answers out in the same order.
+//!
+//! Problem: a client sends its next requests before it has the answers, and expects the answers in
+//! order. A request may wait (a fetch for records, a member for its group), and so may a reader
+//! that does not read its answers.
+//!
+//! The task holds a queue of answers, begun and done. It starts the next request only when the one
+//! before it is answered, as Kafka does, but for those whose effect is complete before their answer
+//! (a produce request whose records must yet reach the disk): so appends of one connection share an
+//! fsync. Answers are written from the front of the queue as they are done.
+//!
+//! Bounds: a request takes its bytes from the budget of all connections before they are read, and
+//! gives them back with its answer. [`MAX_ANSWERS`] bounds the queue; nothing more is read while it
+//! is full or while what is written does not drain.
+//!
+//! Failures: a request that cannot be understood, a handler that panics, a frame that does not
+//! come to its end, answers that are not read, and silence for long end the connection. What the
+//! client sent before it closed its side is still served.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::Shared;
+use super::dispatch::{self, BadRequest, Reply};
+use super::frame::{BadLength, Frames};
+use super::outgoing::Outgoing;
+use super::peer::Peer;
+use crate::broker::Broker;
+
+/// Requests of one connection that may wait for the disk at the same time.
+const MAX_ANSWERS: usize = 64;
+
+/// Bytes of answers beyond which no further request is started.
+const MAX_OUTGOING_BYTES: usize = 1 << 20;
+
+/// How often the time limits are looked at.
+const TICK: Duration = Duration::from_secs(5);
+
+/// A connection without requests is closed after so many ticks: ten minutes, as in Kafka.
+const IDLE_TICKS: u64 = 120;
+
+/// A connection that takes nothing of its answers is closed after so many ticks.
+const STUCK_TICKS: u64 = 12;
+
+/// A frame must come to its end within so many ticks, and one more for each mebibyte.
+const FRAME_TICKS: u64 = 12;
+
+/// Why a connection ended.
+enum Ended {
+    /// The client closed it.
+    Left,
+    /// The server stops.
+    Stopping,
+    /// Nothing came for long.
+    Idle,
+    /// The network or the client's machine.
+    Io(std::io::Error),
+    /// The client did what it may not.
+    Bad(String),
+}
+
+pub(super) struct Connection<S> {
+    stream: S,
+    peer: Peer,
+    broker: Arc<Broker>,
+    memory: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The place of an answer in the queue, with the bytes of its request taken from the budget.
+struct Slot {
+    state: State,
+    budget: Option<OwnedSemaphorePermit>,
+}
+
+enum State {
+    /// Its handler is at work, and no other request is started before it is done.
+    Alone(Waiting<Result<Reply, BadRequest>>),
+    /// What it does is done, and its answer will come.
+    Beside(Waiting<Result<Option<Bytes>, BadRequest>>),
+    Done(Option<Bytes>),
+}
+
+/// The task's state beside the socket.
+struct Work {
+    frames: Frames,
+    /// The budget for the frame at the front: being waited for, or taken.
+    asking: Option<Waiting<OwnedSemaphorePermit>>,
+    budget: Option<OwnedSemaphorePermit>,
+    answers: VecDeque<Slot>,
+    outgoing: Outgoing,
+    /// The client will send no more.
+    at_end: bool,
+    tick: u64,
+    read_tick: u64,
+    written_tick: u64,
+    frame_tick: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, peer: Peer, shared: &Shared) -> Self {
+        Connection {
+            stream,
+            peer,
+            broker: shared.broker.clone(),
+            memory: shared.memory.clone(),
+            stopping: shared.stopping.clone(),
+        }
+    }
+
+    /// Serves the connection until it ends, and logs why it did.
+    pub(super) async fn serve(mut self) {
+        let (connection, address) = (self.peer.connection, self.peer.address);
+        tracing::debug!(connection, %address, "connected");
+        let _in_panic = LogPanic { connection, address };
+        match self.run().await {
+            Ended::Left => tracing::debug!(connection, %address, "left"),
+            Ended::Stopping => tracing::debug!(connection, %address, "closed: the log stops"),
+            Ended::Idle => tracing::debug!(connection, %address, "closed: silent for long"),
+            Ended::Io(error) => tracing::debug!(connection, %address, %error, "lost"),
+            Ended::Bad(reason) => tracing::warn!(connection, %address, reason, "closed"),
+        }
+    }
+
+    async fn run(&mut self) -> Ended {
+        let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
+        let clock = self.broker.seams().clock.clone();
+        let mut ticks = clock.sleep(TICK);
+        let mut work = Work::new(self.broker.config().max_request_bytes);
+        loop {
+            if let Err(ended) = work.start_requests(&self.broker, &self.peer, &self.memory) {
+                return ended;
+            }
+            work.queue_answers();
+            if work.is_over() {
+                return Ended::Left;
+            }
+            let wants_more = work.wants_more();
+            let Work { asking, answers, outgoing, frames, .. } = &mut work;
+            tokio::select! {
+                biased;
+                _ = self.stopping.wait_for(|stopping| *stopping) => return Ended::Stopping,
+                outcome = std::future::poll_fn(|context| poll_answers(answers, context)) => {
+                    if let Err(BadRequest(reason)) = outcome {
+                        return Ended::Bad(reason);
+                    }
+                }
+                written = writer.write_buf(outgoing), if outgoing.has_remaining() => {
+                    match written {
+                        Ok(0) => return Ended::Left,
+                        Ok(_) => work.written_tick = work.tick,
+                        Err(error) => return Ended::Io(error),
+                    }
+                }
+                permit = std::future::poll_fn(|context| poll_budget(asking, context)) => {
+                    work.asking = None;
+                    work.budget = Some(permit);
+                }
+                read = async { reader.read_buf(frames.space()).await }, if wants_more => {
+                    match read {
+                        Ok(0) => work.at_end = true,
+                        Ok(_) => work.read_tick = work.tick,
+                        Err(error) => return Ended::Io(error),
+                    }
+                }
+                () = &mut ticks => {
+                    ticks = clock.sleep(TICK);
+                    if let Some(ended) = work.next_tick() {
+                        return ended;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Work {
+    fn new(max_request_bytes: usize) -> Self {
+        Work {
+            frames: Frames::new(max_request_bytes),
+            asking: None,
+            budget: None,
+            answers: VecDeque::new(),
+            outgoing: Outgoing::default(),
+            at_end: false,
+            tick: 0,
+            read_tick: 0,
+            written_tick: 0,
+            frame_tick: 0,
+        }
+    }
+
+    /// Starts what has come whole and may be started.
+    fn start_requests(
+        &mut self,
+        broker: &Arc<Broker>,
+        peer: &Peer,
+        memory: &Arc<Semaphore>,
+    ) -> Result<(), Ended> {
+        while self.may_start() {
+            let announced = self.frames.announced().map_err(|BadLength(length)| {
+                Ended::Bad(format!("a request of {length} bytes is refused"))
+            })?;
+            let Some(bytes) = announced else { break };
+            if self.budget.is_none() && !self.take_budget(bytes, broker, memory) {
+                break;
+            }
+            let Some(frame) = self.frames.take() else { break };
+            self.frame_tick = self.tick;
+            let served = dispatch::start(broker, peer, frame)
+                .map_err(|BadRequest(reason)| Ended::Bad(reason))?;
+            let budget = self.budget.take();
+            self.answers.push_back(Slot { state: State::Alone(served), budget });
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            // Most handlers need not wait; those that must are polled again by the loop.
+            if let Poll::Ready(Err(BadRequest(reason))) =
+                poll_answers(&mut self.answers, &mut context)
+            {
+                return Err(Ended::Bad(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the bytes of a frame from the budget, or begins to wait for them.
+    fn take_budget(&mut self, bytes: usize, broker: &Arc<Broker>, memory: &Arc<Semaphore>) -> bool {
+        if self.asking.is_some() {
+            return false;
+        }
+        let permits = bytes.min(broker.config().max_in_flight_bytes);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        self.budget = memory.clone().try_acquire_many_owned(permits).ok();
+        if self.budget.is_none() {
+            let memory = memory.clone();
+            self.asking = Some(Box::pin(async move {
+                memory.acquire_many_owned(permits).await.expect("the semaphore is never closed")
+            }));
+        }
+        self.budget.is_some()
+    }
+
+    fn may_start(&self) -> bool {
+        self.answers.len() < MAX_ANSWERS
+            && self.outgoing.remaining() < MAX_OUTGOING_BYTES
+            && !self.answers.back().is_some_and(|slot| matches!(slot.state, State::Alone(_)))
+    }
+
+    /// Whether to read on: also while a request is at work, so that the client's leaving is seen,
+    /// but not more than the frame at the front needs.
+    fn wants_more(&self) -> bool {
+        let paid = self.budget.is_some() || !self.frames.is_announced();
+        !self.at_end && paid && self.frames.is_short()
+    }
+
+    /// Moves the answers that are done and first in the queue to what is written.
+    fn queue_answers(&mut self) {
+        while let Some(Slot { state: State::Done(answer), .. }) = self.answers.front_mut() {
+            if !self.outgoing.has_remaining() {
+                self.written_tick = self.tick;
+            }
+            if let Some(answer) = answer.take() {
+                self.outgoing.push(answer);
+            }
+            self.answers.pop_front();
+            self.read_tick = self.tick;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.at_end
+            && self.answers.is_empty()
+            && !self.outgoing.has_remaining()
+            && (self.frames.is_short() && self.asking.is_none())
+    }
+
+    /// Looks at the time limits.
+    fn next_tick(&mut self) -> Option<Ended> {
+        self.tick += 1;
+        if !(self.wants_more() && self.frames.is_within()) {
+            self.frame_tick = self.tick;
+        }
+        if self.outgoing.has_remaining() && self.tick - self.written_tick > STUCK_TICKS {
+            return Some(Ended::Bad("the client does not take its answers".to_owned()));
+        }
+        let frame_ticks = FRAME_TICKS + self.frames.missing_bytes() as u64 / (1 << 20);
+        if self.tick - self.frame_tick > frame_ticks {
+            return Some(Ended::Bad("a request did not come to its end".to_owned()));
+        }
+        let idle = self.answers.is_empty() && self.tick - self.read_tick > IDLE_TICKS;
+        idle.then_some(Ended::Idle)
+    }
+}
+
+/// Drives the queue. Ready when a slot is done that was not before, if there is one to be driven.
+fn poll_answers(
+    answers: &mut VecDeque<Slot>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), BadRequest>> {
+    let mut progress = false;
+    for slot in answers {
+        if let State::Alone(served) = &mut slot.state
+            && let Poll::Ready(reply) = served.as_mut().poll(context)
+        {
+            progress = true;
+            slot.state = match reply? {
+                Reply::Now(answer) => State::Done(answer),
+                Reply::Later(answer) => State::Beside(answer),
+            };
+        }
+        if let State::Beside(served) = &mut slot.state
+            && let Poll::Ready(answer) = served.as_mut().poll(context)
+        {
+            progress = true;
+            slot.state = State::Done(answer?);
+        }
+        if matches!(slot.state, State::Done(_)) {
+            slot.budget = None;
+        }
+    }
+    if progress { Poll::Ready(Ok(())) } else { Poll::Pending }
+}
+
+/// Ready with the budget for the next frame, if it is being waited for.
+fn poll_budget(
+    asking: &mut Option<Waiting<OwnedSemaphorePermit>>,
+    context: &mut Context<'_>,
+) -> Poll<OwnedSemaphorePermit> {
+    asking.as_mut().map_or(Poll::Pending, |asking| asking.as_mut().poll(context))
+}
+
+/// Says in the log that a handler panicked, when the task is unwound.
+struct LogPanic {
+    connection: u64,
+    address: std::net::SocketAddr,
+}
+
+impl Drop for LogPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let LogPanic { connection, address } = self;
+            tracing::error!(connection, %address, "closed: the handler of a request panicked");
+        }
+    }
+}

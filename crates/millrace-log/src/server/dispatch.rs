@@ -1,0 +1,161 @@
+//! Which requests are served, in which versions, by whom.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{self, ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
+
+use super::api;
+use super::decode::{decode, decode_request};
+use super::frame::LENGTH_BYTES;
+use super::peer::Peer;
+use crate::broker::Broker;
+
+/// A request whose handler may have to wait.
+type Served = Pin<Box<dyn Future<Output = Result<Reply, BadRequest>> + Send>>;
+
+/// What a handler has for the connection.
+pub(super) enum Reply {
+    /// The whole answer, as frames; none where the client wants none.
+    Now(Option<Bytes>),
+    /// The answer will come; requests behind this one may be served meanwhile.
+    Later(Pin<Box<dyn Future<Output = Result<Option<Bytes>, BadRequest>> + Send>>),
+}
+
+/// A request that ends its connection, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadRequest(pub(super) String);
+
+/// One request on its way to its handler.
+pub(super) struct Call {
+    pub(super) broker: Arc<Broker>,
+    pub(super) peer: Peer,
+    pub(super) version: i16,
+    correlation_id: i32,
+    body: Bytes,
+}
+
+/// A kind of request.
+pub(super) struct Api {
+    pub(super) key: ApiKey,
+    pub(super) min_version: i16,
+    pub(super) max_version: i16,
+    request_header_version: fn(i16) -> i16,
+    serve: fn(Call) -> Served,
+}
+
+/// A line of the table: a request, its versions, and the module in `api` that handles it.
+macro_rules! api {
+    ($key:ident, $request:ident, $min:literal..=$max:literal, $module:ident) => {
+        Api {
+            key: ApiKey::$key,
+            min_version: $min,
+            max_version: $max,
+            request_header_version: <messages::$request as HeaderVersion>::header_version,
+            serve: |mut call| {
+                Box::pin(async move {
+                    let request = call.request::<messages::$request>()?;
+                    let response =
+                        api::$module::handle(&call.broker, &call.peer, request, call.version).await;
+                    call.answer::<messages::$request>(&response)
+                        .map(|bytes| Reply::Now(Some(bytes)))
+                })
+            },
+        }
+    };
+}
+
+/// All that is served. Another request is a line here and a file in `api`.
+static APIS: &[Api] = &[
+    api!(Metadata, MetadataRequest, 0..=13, metadata),
+    api!(ApiVersions, ApiVersionsRequest, 0..=4, api_versions),
+];
+
+/// All that is served.
+pub(super) fn apis() -> &'static [Api] {
+    APIS
+}
+
+/// Takes a frame apart and starts its handler.
+///
+/// # Errors
+/// The frame is no request that is served; the handler's future says so when the body is not what
+/// it should be.
+pub(super) fn start(
+    broker: &Arc<Broker>,
+    peer: &Peer,
+    mut frame: Bytes,
+) -> Result<Served, BadRequest> {
+    let (key, version, correlation_id) = fixed_header(&frame)?;
+    let unknown = || BadRequest(format!("request {key} in version {version} is not served"));
+    let api = APIS.iter().find(|api| api.key as i16 == key).ok_or_else(unknown)?;
+    if !(api.min_version..=api.max_version).contains(&version) {
+        if api.key == ApiKey::ApiVersions {
+            return Ok(Box::pin(async move {
+                // A client that is newer than this server learns what it may send.
+                let response = api::api_versions::unsupported();
+                encode::<ApiVersionsRequest>(&response, correlation_id, 0)
+                    .map(|bytes| Reply::Now(Some(bytes)))
+            }));
+        }
+        return Err(unknown());
+    }
+    let header: RequestHeader = decode(&mut frame, (api.request_header_version)(version))
+        .map_err(|error| BadRequest(format!("a header cannot be decoded: {}", error.trim_end())))?;
+    let peer = Peer { client_id: header.client_id, ..peer.clone() };
+    Ok((api.serve)(Call { broker: broker.clone(), peer, version, correlation_id, body: frame }))
+}
+
+/// The part of a request's header that all versions share.
+fn fixed_header(frame: &[u8]) -> Result<(i16, i16, i32), BadRequest> {
+    let Some(bytes) = frame.first_chunk::<8>() else {
+        return Err(BadRequest(format!("a request of {} bytes has no header", frame.len())));
+    };
+    let [k0, k1, v0, v1, correlation_id @ ..] = *bytes;
+    Ok((
+        i16::from_be_bytes([k0, k1]),
+        i16::from_be_bytes([v0, v1]),
+        i32::from_be_bytes(correlation_id),
+    ))
+}
+
+impl Call {
+    fn request<T: Request>(&mut self) -> Result<T, BadRequest> {
+        let mut body = std::mem::take(&mut self.body);
+        decode_request(&mut body, self.version).map_err(|error| {
+            BadRequest(format!(
+                "request {} in version {} cannot be decoded: {}",
+                T::KEY,
+                self.version,
+                error.trim_end()
+            ))
+        })
+    }
+
+    fn answer<T: Request>(&self, response: &T::Response) -> Result<Bytes, BadRequest> {
+        encode::<T>(response, self.correlation_id, self.version)
+    }
+}
+
+/// The frame of a response.
+fn encode<T: Request>(
+    response: &T::Response,
+    correlation_id: i32,
+    version: i16,
+) -> Result<Bytes, BadRequest> {
+    let failed = |error: &dyn std::fmt::Display| {
+        BadRequest(format!("the answer to request {} cannot be encoded: {error}", T::KEY))
+    };
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let header_version = T::Response::header_version(version);
+    let header_bytes = header.compute_size(header_version).map_err(|e| failed(&e))?;
+    let body_bytes = response.compute_size(version).map_err(|e| failed(&e))?;
+    let length = i32::try_from(header_bytes + body_bytes).map_err(|e| failed(&e))?;
+    let mut frame = BytesMut::with_capacity(LENGTH_BYTES + header_bytes + body_bytes);
+    frame.put_i32(length);
+    header.encode(&mut frame, header_version).map_err(|e| failed(&e))?;
+    response.encode(&mut frame, version).map_err(|e| failed(&e))?;
+    Ok(frame.freeze())
+}

@@ -1,0 +1,151 @@
+//! The server: connections, limits, and one file for each request of the protocol.
+//!
+//! A connection is one task. It reads frames, starts their handlers and writes the answers in the
+//! order of the requests. A request that cannot be decoded, is too large or makes its handler panic
+//! closes its own connection, with a line in the log, and touches no other.
+
+mod api;
+mod connection;
+pub(crate) mod decode;
+mod dispatch;
+mod frame;
+mod outgoing;
+pub(crate) mod peer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_core::seam::Task;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::broker::Broker;
+use crate::error::{LogError, Result};
+use connection::Connection;
+pub(crate) use peer::Peer;
+
+/// A broker that listens.
+///
+/// Dropping it stops listening and closes the connections without waiting for what they do; use
+/// [`Server::shutdown`] to wait.
+pub struct Server {
+    broker: Arc<Broker>,
+    address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    accepting: Box<dyn Task>,
+}
+
+/// What all connections share.
+struct Shared {
+    broker: Arc<Broker>,
+    /// A permit for each connection that may yet come.
+    connections: Arc<Semaphore>,
+    /// A permit for each byte of requests and answers in work.
+    memory: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Listens on the address of the broker's settings and serves its topics.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start(broker: Arc<Broker>) -> Result<Server> {
+        let listen = broker.config().listen.clone();
+        let failed = |e| LogError::Config(format!("cannot listen on `{listen}`: {e}"));
+        let listener = TcpListener::bind(&listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        broker.listens_on(address)?;
+        let (stopping, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            connections: Arc::new(Semaphore::new(broker.config().max_connections)),
+            memory: Arc::new(Semaphore::new(broker.config().max_in_flight_bytes)),
+            broker: broker.clone(),
+            stopping: stopped,
+        });
+        let accepting =
+            broker.seams().spawner.spawn("log-accept", Box::pin(accept(listener, shared)));
+        tracing::info!(%address, "the log listens");
+        Ok(Server { broker, address, stopping, accepting })
+    }
+
+    /// Where it listens: with port 0 in the settings, the port that was free.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The broker that it serves.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Stops listening, lets the requests in work end for a moment, closes the connections and the
+    /// broker with all its files.
+    ///
+    /// # Errors
+    /// The files could not be brought to the disk.
+    pub async fn shutdown(self) -> Result<()> {
+        let _ = self.stopping.send(true);
+        self.accepting.abort();
+        // Connections hold a receiver each, and drop it when they have ended.
+        let grace = self.broker.seams().clock.sleep(Duration::from_secs(5));
+        tokio::select! {
+            () = self.stopping.closed() => {}
+            () = grace => tracing::warn!("connections are still at work, and are left behind"),
+        }
+        self.broker.close()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stopping.send(true);
+        self.accepting.abort();
+    }
+}
+
+/// Takes connections until it is aborted.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut number = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                number += 1;
+                take(&shared, stream, address, number);
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others must be given up first.
+                tracing::warn!(%error, "a connection could not be accepted");
+                shared.broker.seams().clock.sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u64) {
+    let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+        tracing::warn!(%address, "closed: there are as many connections as there may be");
+        return;
+    };
+    let reached = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(local) => local.ip(),
+        Err(error) => {
+            tracing::debug!(%address, %error, "closed before its first request");
+            return;
+        }
+    };
+    let peer = Peer {
+        connection: number,
+        address,
+        reached,
+        client_id: None,
+        principal: "User:ANONYMOUS".to_owned(),
+    };
+    let connection = Connection::new(stream, peer, shared);
+    let serve = async move {
+        connection.serve().await;
+        drop(permit);
+    };
+    shared.broker.seams().spawner.spawn("log-connection", Box::pin(serve));
+}

@@ -1,0 +1,5 @@
+//! The log over its network interface, through a client of the tests' own.
+
+mod client;
+mod connections;
+mod topics;
