@@ -5,8 +5,32 @@
 //! for the base offset and the leader epoch, which stand outside the checksum. Sparse indexes by
 //! offset and by time, the index of aborted transactions and the snapshot of producers can all be
 //! rebuilt from the segments, and are when they are missing or damaged.
+//!
+//! - [`PartitionLog`]: one partition: append, read, wait; shared by all connections.
+//! - [`records`]: batches and their records, on the wire and on disk.
+//! - [`TopicConfig`], [`KNOWN_CONFIGS`]: the settings of a topic.
+
+mod index;
+mod lock;
+mod partition;
+pub mod records;
+mod scan;
+mod segment;
+mod topic_config;
 
 use bytes::Bytes;
+
+pub use partition::{PartitionLog, Recovery};
+pub use topic_config::{ConfigType, KNOWN_CONFIGS, KnownConfig, TopicConfig, known_config};
+
+/// Who appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client: everything about its batch is checked.
+    Client,
+    /// The broker itself, to an internal topic: what it builds is taken as it is.
+    Coordinator,
+}
 
 /// Which records a reader sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

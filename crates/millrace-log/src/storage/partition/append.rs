@@ -1,0 +1,173 @@
+//! Appending: one batch after the other, under one lock.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_core::seam::Seams;
+
+use super::prepare::{Prepared, prepare};
+use super::{CLOSED, PartitionLog, Shared, View};
+use crate::storage::records::BatchHeader;
+use crate::storage::segment::Segment;
+use crate::storage::{Appended, Origin, TopicConfig, lock};
+use crate::{FsyncPolicy, Result};
+
+/// What only the one who appends needs.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// When the segment that is written to was begun, or found.
+    segment_since_ms: i64,
+    /// How much earlier than `segment.ms` it is closed, drawn anew for each: a random number.
+    jitter: u64,
+    /// A failed write left bytes behind that could not be cut off.
+    unrestored: bool,
+}
+
+impl Writer {
+    pub fn new(seams: &Seams) -> Self {
+        Writer {
+            segment_since_ms: seams.clock.now().as_millis(),
+            jitter: seams.random.next_u64(),
+            unrestored: false,
+        }
+    }
+}
+
+impl PartitionLog {
+    /// Appends `batches` (a client's: exactly one) and says where they are.
+    ///
+    /// It returns as soon as they are written; [`PartitionLog::durable`] waits until they are as
+    /// safe as the fsync policy demands. On any error nothing was appended.
+    ///
+    /// # Errors
+    /// [`LogError::Refused`] with the code that a client gets; [`LogError::Io`] when the file can't
+    /// be written, after a full disk too: the log goes on when there is room again.
+    pub fn append(&self, batches: Bytes, origin: Origin) -> Result<Appended> {
+        let shared = &*self.shared;
+        let config = self.config();
+        let now_ms = shared.seams.clock.now().as_millis();
+        let mut prepared = prepare(batches, origin, &config, now_ms)?;
+        let mut writer = lock::mutex(&shared.writer);
+        shared.append(&mut writer, &mut prepared, &config, now_ms)
+    }
+}
+
+impl Shared {
+    fn append(
+        &self,
+        writer: &mut Writer,
+        prepared: &mut [Prepared],
+        config: &TopicConfig,
+        now_ms: i64,
+    ) -> Result<Appended> {
+        self.sync.check()?;
+        let (mut segment, log_end, log_start_offset, closed) = {
+            let view = lock::read(&self.view);
+            (view.active(), view.log_end, view.log_start, view.closed)
+        };
+        if closed {
+            return Err(CLOSED);
+        }
+        let mut next_offset = log_end;
+        for batch in &mut *prepared {
+            batch.place(next_offset)?;
+            next_offset = batch.header.next_offset();
+        }
+        if writer.unrestored {
+            let restored = segment.truncate(segment.size_bytes());
+            restored.map_err(|source| segment.error("truncate", source))?;
+            writer.unrestored = false;
+        }
+        if must_roll(writer, &segment, prepared, config, now_ms) {
+            segment = self.roll(writer, log_end, now_ms)?;
+        }
+        let mut parts = Vec::with_capacity(2 * prepared.len());
+        for batch in &*prepared {
+            parts.push(IoSlice::new(&batch.head));
+            parts.push(IoSlice::new(&batch.body));
+        }
+        segment.write(&mut parts).map_err(|failed| {
+            writer.unrestored = !failed.restored;
+            failed.error
+        })?;
+        let headers: Vec<BatchHeader> = prepared.iter().map(|batch| batch.header).collect();
+        segment.added(&headers, config.index_interval_bytes);
+        self.show(next_offset);
+        Ok(Appended {
+            base_offset: log_end,
+            last_offset: next_offset - 1,
+            append_time_ms: prepared.iter().find_map(|batch| batch.append_time_ms),
+            log_start_offset,
+            duplicate: false,
+        })
+    }
+
+    /// Lets readers see what was appended, as far as the fsync policy has them.
+    fn show(&self, log_end: i64) {
+        {
+            let mut view = lock::write(&self.view);
+            view.log_end = log_end;
+            if self.fsync != FsyncPolicy::Always {
+                view.high_watermark = log_end;
+            }
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Begins a segment at the log's end.
+    pub(super) fn roll(
+        &self,
+        writer: &mut Writer,
+        log_end: i64,
+        now_ms: i64,
+    ) -> Result<Arc<Segment>> {
+        let segment = Arc::new(Segment::create(&self.dir, log_end)?);
+        self.sync.dir_changed();
+        let mut view = lock::write(&self.view);
+        let mut segments = Vec::with_capacity(view.segments.len() + 1);
+        segments.extend(view.segments.iter().cloned());
+        segments.push(segment.clone());
+        view.segments = Arc::new(segments);
+        drop(view);
+        *writer = Writer {
+            segment_since_ms: now_ms,
+            jitter: self.seams.random.next_u64(),
+            unrestored: false,
+        };
+        Ok(segment)
+    }
+}
+
+impl View {
+    /// The segment that is written to.
+    pub(super) fn active(&self) -> Arc<Segment> {
+        self.segments[self.segments.len() - 1].clone()
+    }
+}
+
+/// Whether the batches need a new segment: they don't fit, the segment is old, or their offsets are
+/// too far from its first for the index.
+fn must_roll(
+    writer: &Writer,
+    segment: &Segment,
+    prepared: &[Prepared],
+    config: &TopicConfig,
+    now_ms: i64,
+) -> bool {
+    let (size_bytes, first_timestamp_ms) =
+        segment.with(|content| (content.size_bytes, content.first_timestamp_ms));
+    let Some(last) = prepared.last().filter(|_| size_bytes > 0) else {
+        return false;
+    };
+    let bytes: u64 = prepared.iter().map(|batch| batch.header.size_bytes as u64).sum();
+    let jitter = config.segment_jitter_ms.min(config.segment_ms - 1);
+    let jitter = if jitter > 0 { (writer.jitter % jitter as u64) as i64 } else { 0 };
+    let age_ms = match (first_timestamp_ms, last.header.max_timestamp_ms) {
+        (Some(first), stamp) if first >= 0 && stamp >= 0 => stamp.saturating_sub(first),
+        _ => now_ms.saturating_sub(writer.segment_since_ms),
+    };
+    size_bytes + bytes > u64::from(config.segment_bytes)
+        || age_ms > config.segment_ms - jitter
+        || last.header.last_offset() - segment.base_offset > i64::from(i32::MAX)
+}

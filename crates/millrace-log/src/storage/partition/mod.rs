@@ -1,0 +1,219 @@
+//! A partition: the log that clients append to and read from.
+//!
+//! Appends take turns under one lock; a reader takes a [`View`] of the moment and reads files
+//! without any lock held, so that it neither waits for a write nor holds one up. Segments are
+//! shared by count: one that retention deletes goes on serving whoever reads it.
+//!
+//! Offsets, from the first on: `log start ≤ last stable ≤ high watermark ≤ log end`. The log end
+//! moves with each write. The high watermark, below which records may be seen, follows it at once,
+//! or under [`FsyncPolicy::Always`] when the records are on the disk. The last stable offset stays
+//! before the first transaction whose end is not seen yet.
+
+mod append;
+mod prepare;
+mod read;
+mod recovery;
+mod sync;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use kafka_protocol::error::ResponseError;
+use millrace_core::seam::Seams;
+use tokio::sync::Notify;
+
+use self::append::Writer;
+pub use self::recovery::Recovery;
+use self::sync::SyncState;
+use super::segment::Segment;
+use super::{Isolation, TopicConfig, lock};
+use crate::{FsyncPolicy, LogError, Result};
+
+/// One partition on disk. All methods take `&self`; share it as an `Arc`.
+///
+/// Methods that are not `async` work on files, which the page cache makes a matter of
+/// microseconds.
+///
+/// ```
+/// use millrace_core::seam::Seams;
+/// use millrace_log::FsyncPolicy;
+/// use millrace_log::storage::records::BatchBuilder;
+/// use millrace_log::storage::{Isolation, Origin, PartitionLog, TopicConfig};
+///
+/// # fn main() -> millrace_log::Result<()> {
+/// let dir = tempfile::tempdir().unwrap();
+/// let config = TopicConfig::default();
+/// let log = PartitionLog::open(dir.path(), config, FsyncPolicy::Never, Seams::system())?;
+/// let mut batch = BatchBuilder::new();
+/// batch.push(0, Some(b"key"), Some(b"value"));
+/// let appended = log.append(batch.build(), Origin::Client)?;
+/// assert_eq!((appended.base_offset, appended.last_offset), (0, 0));
+/// let fetched = log.read(0, 1 << 20, true, Isolation::ReadUncommitted)?;
+/// assert_eq!(fetched.high_watermark, 1);
+/// assert_eq!(fetched.records.len(), batch.build().len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PartitionLog {
+    shared: Arc<Shared>,
+}
+
+/// What the log shares with a sync that runs beside it.
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    fsync: FsyncPolicy,
+    seams: Seams,
+    config: RwLock<Arc<TopicConfig>>,
+    /// Taken before `view`, never the other way round.
+    writer: Mutex<Writer>,
+    view: RwLock<View>,
+    /// Told whenever more may be seen than before.
+    changed: Notify,
+    sync: SyncState,
+    recovery: Recovery,
+}
+
+/// What there is at a moment.
+#[derive(Clone, Debug)]
+struct View {
+    /// By base offset; the last is the one that is written to.
+    segments: Arc<Vec<Arc<Segment>>>,
+    log_start: i64,
+    high_watermark: i64,
+    log_end: i64,
+    closed: bool,
+}
+
+impl View {
+    fn last_stable(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The offset from which on a reader sees nothing.
+    fn limit(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable(),
+            Isolation::LogEnd => self.log_end,
+        }
+    }
+
+    /// Which segment holds the offset, or would.
+    fn segment_at(&self, offset: i64) -> usize {
+        let behind = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        behind.saturating_sub(1)
+    }
+}
+
+impl PartitionLog {
+    /// Opens the partition in `dir`, which is made if it is not there.
+    ///
+    /// What was not written completely when the last process died is cut off; see
+    /// [`PartitionLog::recovery`].
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when records are broken that may have been acknowledged: they are never
+    /// dropped silently. [`LogError::Io`] for everything that the file system refuses.
+    pub fn open(
+        dir: &Path,
+        config: TopicConfig,
+        fsync: FsyncPolicy,
+        seams: Seams,
+    ) -> Result<PartitionLog> {
+        std::fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
+        let recovered = recovery::recover(dir, &config)?;
+        let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
+        let view = View {
+            log_start: recovered.segments.first().map_or(0, |segment| segment.base_offset),
+            segments: Arc::new(recovered.segments),
+            high_watermark: log_end,
+            log_end,
+            closed: false,
+        };
+        let shared = Shared {
+            dir: dir.to_owned(),
+            fsync,
+            config: RwLock::new(Arc::new(config)),
+            writer: Mutex::new(Writer::new(&seams)),
+            view: RwLock::new(view),
+            changed: Notify::new(),
+            sync: SyncState::default(),
+            recovery: recovered.report,
+            seams,
+        };
+        // What recovery found complete may still be in the page cache alone.
+        shared.sync_all()?;
+        Ok(PartitionLog { shared: Arc::new(shared) })
+    }
+
+    /// What opening had to repair.
+    pub fn recovery(&self) -> &Recovery {
+        &self.shared.recovery
+    }
+
+    /// Where the partition is.
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// The offset of the first record that may be read.
+    pub fn log_start_offset(&self) -> i64 {
+        self.view().log_start
+    }
+
+    /// The offset below which records may be seen.
+    pub fn high_watermark(&self) -> i64 {
+        self.view().high_watermark
+    }
+
+    /// The offset below which all transactions have ended.
+    pub fn last_stable_offset(&self) -> i64 {
+        self.view().last_stable()
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end_offset(&self) -> i64 {
+        self.view().log_end
+    }
+
+    /// Bytes of all segments; indexes are not counted.
+    pub fn size_bytes(&self) -> u64 {
+        self.view().segments.iter().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        lock::read(&self.shared.config).clone()
+    }
+
+    /// Puts other settings in force, from the next append on.
+    pub fn set_config(&self, config: TopicConfig) {
+        *lock::write(&self.shared.config) = Arc::new(config);
+    }
+
+    /// Refuses all that comes from now on, wakes who waits, and forces everything to the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; the log is closed nevertheless.
+    pub fn close(&self) -> Result<()> {
+        // With the lock for appends, so that none is halfway.
+        let writer = lock::mutex(&self.shared.writer);
+        lock::write(&self.shared.view).closed = true;
+        drop(writer);
+        self.shared.changed.notify_waiters();
+        self.shared.sync_all()
+    }
+
+    fn view(&self) -> View {
+        lock::read(&self.shared.view).clone()
+    }
+}
+
+/// The answer of a log that was closed: the client asks anew who leads the partition, and learns
+/// whether it still exists.
+const CLOSED: LogError = LogError::Refused(ResponseError::NotLeaderOrFollower);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What a log does first: find out what is there.
+//!
+//! Every batch is checked by its checksum. A process that dies in the middle of a write leaves the
+//! beginning of a batch at the end of the last segment; that was never acknowledged, and is cut
+//! off. Anything else that is broken may have been acknowledged: the log then refuses to open, and
+//! says where the damage is.
+
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::storage::TopicConfig;
+use crate::storage::records::{BatchError, BatchHeader, HEADER_BYTES};
+use crate::storage::scan::{Found, Scan};
+use crate::storage::segment::{Content, Segment, read_at, segment_path};
+use crate::{LogError, Result};
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes whose checksums were compared.
+    pub checked_bytes: u64,
+    /// Bytes of an unfinished write that were cut off.
+    pub truncated_bytes: u64,
+}
+
+/// What is there.
+pub(super) struct Recovered {
+    /// At least one.
+    pub segments: Vec<Arc<Segment>>,
+    pub report: Recovery,
+}
+
+pub(super) fn recover(dir: &Path, config: &TopicConfig) -> Result<Recovered> {
+    let mut report = Recovery::default();
+    let base_offsets = base_offsets(dir)?;
+    let mut segments: Vec<Arc<Segment>> = Vec::new();
+    for (at, &base_offset) in base_offsets.iter().enumerate() {
+        let is_last = at + 1 == base_offsets.len();
+        let segment = open_segment(dir, base_offset, is_last, config, &mut report)?;
+        if let Some(before) = segments.last()
+            && before.next_offset() > base_offset
+        {
+            let reason =
+                format!("the segment before it reaches to offset {}", before.next_offset());
+            return Err(segment.damaged(0, reason));
+        }
+        segments.push(Arc::new(segment));
+    }
+    if segments.is_empty() {
+        segments.push(Arc::new(Segment::create(dir, 0)?));
+    }
+    Ok(Recovered { segments, report })
+}
+
+/// The segments in a directory, by their names.
+fn base_offsets(dir: &Path) -> Result<Vec<i64>> {
+    let mut offsets = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(LogError::io("list", dir))? {
+        let path = entry.map_err(LogError::io("list", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            offsets.push(base_offset(&path)?);
+        }
+    }
+    offsets.sort_unstable();
+    Ok(offsets)
+}
+
+fn base_offset(path: &Path) -> Result<i64> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let digits = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
+    stem.parse().ok().filter(|_| digits).ok_or_else(|| LogError::Damaged {
+        path: PathBuf::from(path),
+        position: 0,
+        reason: "a segment is named by its first offset in 20 digits".to_owned(),
+    })
+}
+
+/// Reads a segment through, and cuts off what was not finished.
+fn open_segment(
+    dir: &Path,
+    base_offset: i64,
+    is_last: bool,
+    config: &TopicConfig,
+    report: &mut Recovery,
+) -> Result<Segment> {
+    let path = segment_path(dir, base_offset, "log");
+    let opened = OpenOptions::new().read(true).write(true).open(&path);
+    let mut file = opened.map_err(LogError::io("open", &path))?;
+    let size_bytes = file.metadata().map_err(LogError::io("open", &path))?.len();
+    let mut content = Content::empty(base_offset);
+    let mut scan = Scan::new(&file, 0, size_bytes);
+    let mut broken = None;
+    while let Some(found) = scan.next().map_err(LogError::io("read", &path))? {
+        match found {
+            Found::Batch { header, position, .. } if header.base_offset < content.next_offset => {
+                return Err(LogError::Damaged {
+                    path,
+                    position,
+                    reason: format!(
+                        "the batch's offset is {} where {} or more must follow",
+                        header.base_offset, content.next_offset
+                    ),
+                });
+            }
+            Found::Batch { header, .. } => {
+                content.add(base_offset, &header, config.index_interval_bytes);
+            }
+            Found::Broken { position, reason } => broken = Some((position, reason)),
+        }
+    }
+    report.checked_bytes += content.size_bytes;
+    if let Some((position, reason)) = broken {
+        let tail =
+            Tail { file: &file, position, end: size_bytes, next_offset: content.next_offset };
+        let unfinished = is_last && !tail.holds_a_batch().map_err(LogError::io("read", &path))?;
+        if !unfinished {
+            return Err(LogError::Damaged { path, position, reason: reason.to_string() });
+        }
+        tracing::warn!(
+            path = %path.display(),
+            position,
+            bytes = size_bytes - position,
+            %reason,
+            "cut off a write that was not finished"
+        );
+        report.truncated_bytes += size_bytes - position;
+        file.set_len(position).map_err(LogError::io("truncate", &path))?;
+    }
+    let end = SeekFrom::Start(content.size_bytes);
+    file.seek(end).map_err(LogError::io("open", &path))?;
+    Ok(Segment::of(file, path, base_offset, content))
+}
+
+/// What follows the last whole batch of a file.
+struct Tail<'a> {
+    file: &'a std::fs::File,
+    position: u64,
+    end: u64,
+    next_offset: i64,
+}
+
+impl Tail<'_> {
+    /// Whether a whole batch that could have been appended stands anywhere in the tail: then what is
+    /// broken before it is not the end of an unfinished write.
+    fn holds_a_batch(&self) -> std::io::Result<bool> {
+        let tail = read_at(self.file, self.position, (self.end - self.position) as usize)?;
+        let starts = 1..tail.len().saturating_sub(HEADER_BYTES - 1);
+        Ok(starts.into_iter().any(|at| self.is_batch(&tail[at..])))
+    }
+
+    fn is_batch(&self, bytes: &[u8]) -> bool {
+        // The version first: it rules out nearly all places.
+        if bytes[16] != 2 {
+            return false;
+        }
+        let fits = |header: &BatchHeader| -> Result<(), BatchError> { header.verify(bytes) };
+        BatchHeader::parse(bytes).is_ok_and(|header| {
+            header.base_offset > self.next_offset
+                && header.base_offset - self.next_offset <= i64::from(i32::MAX)
+                && fits(&header).is_ok()
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Forcing what was written to the disk.
+//!
+//! Each sync covers all that was written when it began, so appends that wait together share one.
+//! After a sync failed, what is on the disk is unknown: pages may have been dropped that later
+//! syncs would call clean. The log then refuses everything until it is opened again, and recovery
+//! looks at what is really there.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use kafka_protocol::error::ResponseError;
+
+use super::{PartitionLog, Shared};
+use crate::storage::lock;
+use crate::{FsyncPolicy, LogError, Result};
+
+/// How far the disk is.
+#[derive(Debug, Default)]
+pub(super) struct SyncState {
+    /// The turn of those who wait for the disk.
+    turn: tokio::sync::Mutex<()>,
+    /// Everything below is on the disk. Held while syncing.
+    synced_offset: Mutex<i64>,
+    /// A file was made or removed since the directory was synced.
+    dir_changed: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl SyncState {
+    /// Refuses when a sync has failed.
+    pub fn check(&self) -> Result<()> {
+        if self.failed.load(Relaxed) {
+            return Err(ResponseError::KafkaStorageError.into());
+        }
+        Ok(())
+    }
+
+    /// The directory's own content has to be synced too.
+    pub fn dir_changed(&self) {
+        self.dir_changed.store(true, Relaxed);
+    }
+}
+
+impl PartitionLog {
+    /// Waits until everything through `offset` is as safe as the fsync policy demands; then the
+    /// high watermark is behind it. Under [`FsyncPolicy::Interval`] and [`FsyncPolicy::Never`] that
+    /// is at once.
+    ///
+    /// Under [`FsyncPolicy::Always`] nobody sees what was appended before someone called this or
+    /// [`PartitionLog::sync`], so it is to be called after each append, awaited or not.
+    ///
+    /// # Errors
+    /// When the disk refuses. Whether the records are safe is then unknown, and the log refuses
+    /// everything until it is opened again. OFFSET_OUT_OF_RANGE for what was never appended.
+    pub async fn durable(&self, offset: i64) -> Result<()> {
+        if self.shared.fsync != FsyncPolicy::Always {
+            return Ok(());
+        }
+        let reached = || {
+            let view = lock::read(&self.shared.view);
+            if offset >= view.log_end {
+                return Err(LogError::Refused(ResponseError::OffsetOutOfRange));
+            }
+            Ok(view.high_watermark > offset)
+        };
+        if reached()? {
+            return Ok(());
+        }
+        let _turn = self.shared.sync.turn.lock().await;
+        // Whoever had the turn before may have synced this as well.
+        if reached()? {
+            return Ok(());
+        }
+        let (done, result) = tokio::sync::oneshot::channel();
+        let shared = self.shared.clone();
+        let work = Box::new(move || {
+            // Nobody listens when the caller went away; the sync counts all the same.
+            let _ = done.send(shared.sync_all());
+        });
+        let ran = self.shared.seams.spawner.spawn_blocking(work).await;
+        match (ran, result.await) {
+            (Ok(()), Ok(result)) => result,
+            _ => Err(ResponseError::KafkaStorageError.into()),
+        }
+    }
+
+    /// Forces to the disk what was written since the last time; nothing to do costs nothing.
+    ///
+    /// It blocks. Under [`FsyncPolicy::Interval`] the log's owner calls it at least that often.
+    ///
+    /// # Errors
+    /// As [`PartitionLog::durable`].
+    pub fn sync(&self) -> Result<()> {
+        self.shared.sync_all()
+    }
+}
+
+impl Shared {
+    pub(super) fn sync_all(&self) -> Result<()> {
+        self.sync.check()?;
+        let mut synced_offset = lock::mutex(&self.sync.synced_offset);
+        let (segments, log_end) = {
+            let view = lock::read(&self.view);
+            (view.segments.clone(), view.log_end)
+        };
+        let dir_changed = self.sync.dir_changed.swap(false, Relaxed);
+        let synced = segments
+            .iter()
+            .filter(|segment| segment.next_offset() > *synced_offset)
+            .try_for_each(|segment| segment.sync())
+            .and_then(|()| if dir_changed { sync_dir(&self.dir) } else { Ok(()) });
+        if let Err(error) = synced {
+            self.sync.failed.store(true, Relaxed);
+            return Err(error);
+        }
+        *synced_offset = log_end;
+        if self.fsync == FsyncPolicy::Always {
+            let mut view = lock::write(&self.view);
+            view.high_watermark = view.high_watermark.max(log_end);
+            drop(view);
+            self.changed.notify_waiters();
+        }
+        Ok(())
+    }
+}
+
+/// Makes new, renamed and removed files of a directory safe.
+pub(super) fn sync_dir(dir: &std::path::Path) -> Result<()> {
+    let opened = std::fs::File::open(dir);
+    opened.and_then(|dir| dir.sync_all()).map_err(LogError::io("sync", dir))
+}
