@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::config::BrokerConfig;
 use crate::error::Result;
+use crate::storage::PartitionLog;
 use directory::{DataLock, Meta};
 pub(crate) use topic_name::check_topic_name;
 pub use topics::{NewTopic, Topic, Topics};
@@ -83,6 +84,11 @@ impl Broker {
         &self.topics
     }
 
+    /// A partition of a topic, if there is one.
+    pub fn partition(&self, topic: &str, index: i32) -> Option<Arc<PartitionLog>> {
+        self.topics.get(topic)?.partition(index).cloned()
+    }
+
     pub(crate) fn seams(&self) -> &Seams {
         &self.seams
     }
@@ -139,7 +145,14 @@ impl Broker {
     /// # Errors
     /// The system could not.
     pub(crate) fn close(&self) -> Result<()> {
-        Ok(())
+        let mut outcome = Ok(());
+        for topic in self.topics.list() {
+            for partition in topic.partitions() {
+                // All are tried; the first failure is told.
+                outcome = outcome.and(partition.close());
+            }
+        }
+        outcome
     }
 }
 

@@ -18,6 +18,7 @@ use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json
 use super::topic_name::{check_topic_name, collide};
 use crate::config::FsyncPolicy;
 use crate::error::{LogError, Result};
+use crate::storage::{PartitionLog, TopicConfig};
 
 /// The version of `topic.json` that is written.
 const TOPIC_VERSION: u32 = 1;
@@ -26,7 +27,7 @@ const TOPIC_VERSION: u32 = 1;
 const MAX_PARTITIONS: i32 = 10_000;
 
 /// A topic as it is at one time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Topic {
     /// Its name.
     pub name: String,
@@ -36,8 +37,24 @@ pub struct Topic {
     pub internal: bool,
     /// What was set for it; all else stands at its default.
     pub configs: BTreeMap<String, String>,
+    partitions: Vec<Arc<PartitionLog>>,
+}
+
+impl Topic {
     /// How many partitions it has.
-    pub partition_count: i32,
+    pub fn partition_count(&self) -> i32 {
+        i32::try_from(self.partitions.len()).expect("bounded when they were made")
+    }
+
+    /// One of its partitions, counted from zero.
+    pub fn partition(&self, index: i32) -> Option<&Arc<PartitionLog>> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    /// All its partitions.
+    pub fn partitions(&self) -> &[Arc<PartitionLog>] {
+        &self.partitions
+    }
 }
 
 /// A topic to be made.
@@ -150,17 +167,33 @@ impl Topics {
                 stored.version
             )));
         }
-        self.with_partitions(dir, name, stored)
+        self.open_partitions(&name, stored)
     }
 
-    fn with_partitions(&self, _dir: &Path, name: String, stored: StoredTopic) -> Result<Topic> {
+    /// A topic as it is stored, with its partitions. One that a crash kept from being made is made.
+    fn open_partitions(&self, name: &str, stored: StoredTopic) -> Result<Topic> {
+        let config = parse_configs(&stored.configs)?;
+        let mut partitions = Vec::new();
+        for index in 0..stored.partitions {
+            partitions.push(self.open_partition(name, index, &config)?);
+        }
         Ok(Topic {
-            name,
+            name: name.to_owned(),
             id: stored.id,
             internal: stored.internal,
             configs: stored.configs,
-            partition_count: stored.partitions,
+            partitions,
         })
+    }
+
+    fn open_partition(
+        &self,
+        topic: &str,
+        index: i32,
+        config: &TopicConfig,
+    ) -> Result<Arc<PartitionLog>> {
+        let dir = self.topics_dir.join(topic).join(index.to_string());
+        PartitionLog::open(&dir, config.clone(), self.fsync, self.seams.clone()).map(Arc::new)
     }
 
     /// The topic of this name.
@@ -198,7 +231,8 @@ impl Topics {
                 format!("Topic '{}' collides with existing topic: {other}", new.name),
             ));
         }
-        check_partition_count(new.partitions)
+        check_partition_count(new.partitions)?;
+        parse_configs(&new.configs).map(drop)
     }
 
     /// Makes a topic; when this returns it is on the disk.
@@ -222,18 +256,97 @@ impl Topics {
         let dir = self.topics_dir.join(&new.name);
         fs::rename(&prepared, &dir).map_err(LogError::io("rename", &prepared))?;
         sync_parent(&dir)?;
-        let topic = self.with_partitions(&dir, new.name, stored)?;
-        tracing::info!(topic = topic.name, partitions = topic.partition_count, "topic created");
+        let topic = self.open_partitions(&new.name, stored)?;
+        tracing::info!(topic = topic.name, partitions = topic.partition_count(), "topic created");
         Ok(self.know(topic))
+    }
+
+    /// Replaces what is set for a topic; all else goes back to its default.
+    ///
+    /// # Errors
+    /// There is no such topic, a setting is unknown or has a value that it cannot have, or a file
+    /// cannot be written.
+    pub fn set_configs(&self, name: &str, configs: BTreeMap<String, String>) -> Result<()> {
+        let _changing = self.changing();
+        let topic = self.get(name).ok_or_else(|| unknown(name))?;
+        let config = parse_configs(&configs)?;
+        self.replace(&topic, configs, topic.partitions.clone())?;
+        for partition in &topic.partitions {
+            partition.set_config(config.clone());
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `count` in all.
+    ///
+    /// # Errors
+    /// There is no such topic, it has as many, or a file cannot be written.
+    pub fn add_partitions(&self, name: &str, count: i32) -> Result<()> {
+        let _changing = self.changing();
+        let topic = self.check_more_partitions(name, count)?;
+        let config = parse_configs(&topic.configs)?;
+        let mut partitions = topic.partitions.clone();
+        for index in topic.partition_count()..count {
+            partitions.push(self.open_partition(name, index, &config)?);
+        }
+        self.replace(&topic, topic.configs.clone(), partitions)
+    }
+
+    /// Whether a topic could be given more partitions, `count` in all.
+    ///
+    /// # Errors
+    /// As [`Topics::add_partitions`].
+    pub fn check_more_partitions(&self, name: &str, count: i32) -> Result<Arc<Topic>> {
+        let topic = self.get(name).ok_or_else(|| unknown(name))?;
+        let present = topic.partition_count();
+        let refuse = |reason| Err(LogError::rejected(ResponseError::InvalidPartitions, reason));
+        if count == present {
+            return refuse(format!("Topic already has {present} partition(s)."));
+        }
+        if count < present {
+            return refuse(format!(
+                "The topic {name} currently has {present} partition(s); {count} would not be an \
+                 increase."
+            ));
+        }
+        check_partition_count(count)?;
+        Ok(topic)
+    }
+
+    /// Stores a changed topic, then lets it be seen.
+    fn replace(
+        &self,
+        topic: &Topic,
+        configs: BTreeMap<String, String>,
+        partitions: Vec<Arc<PartitionLog>>,
+    ) -> Result<()> {
+        let (name, id, internal) = (topic.name.clone(), topic.id, topic.internal);
+        let changed = Topic { name, id, internal, configs, partitions };
+        let stored = StoredTopic {
+            version: TOPIC_VERSION,
+            id,
+            partitions: changed.partition_count(),
+            internal,
+            configs: changed.configs.clone(),
+        };
+        write_json(&self.topics_dir.join(&topic.name).join("topic.json"), &stored)?;
+        self.know(changed);
+        Ok(())
     }
 
     /// Deletes a topic with all its records; when this returns no crash brings it back.
     ///
     /// # Errors
-    /// There is none of this name, or a file cannot be moved.
+    /// There is none of this name, it is the log's own, or a file cannot be moved.
     pub fn delete(&self, name: &str) -> Result<()> {
         let _changing = self.changing();
         let topic = self.get(name).ok_or_else(|| unknown(name))?;
+        if topic.internal {
+            return Err(LogError::rejected(
+                ResponseError::InvalidRequest,
+                format!("Topic '{name}' is internal and cannot be deleted."),
+            ));
+        }
         let dir = self.topics_dir.join(name);
         let deleted = self.deleted_dir.join(topic.id.to_string());
         fs::rename(&dir, &deleted).map_err(LogError::io("rename", &dir))?;
@@ -241,6 +354,12 @@ impl Topics {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known.by_name.remove(name);
             known.by_id.remove(&topic.id);
+        }
+        for partition in &topic.partitions {
+            // Wakes who waits for records. What could not be written goes with the topic.
+            if let Err(error) = partition.close() {
+                tracing::debug!(topic = name, %error, "a deleted partition did not close well");
+            }
         }
         sync_parent(&dir)?;
         tracing::info!(topic = name, "topic deleted");
@@ -278,6 +397,14 @@ fn check_partition_count(partitions: i32) -> Result<()> {
         format!("Number of partitions must not be larger than {MAX_PARTITIONS}.")
     };
     Err(LogError::rejected(ResponseError::InvalidPartitions, reason))
+}
+
+/// Reads settings; what is wrong with them a client is told.
+fn parse_configs(configs: &BTreeMap<String, String>) -> Result<TopicConfig> {
+    TopicConfig::parse(configs).map_err(|error| match error {
+        LogError::Config(message) => LogError::rejected(ResponseError::InvalidConfig, message),
+        other => other,
+    })
 }
 
 fn unknown(name: &str) -> LogError {

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{self, ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{
+    self, ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, ResponseHeader,
+};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
 
 use super::api;
@@ -69,9 +71,39 @@ macro_rules! api {
 
 /// All that is served. Another request is a line here and a file in `api`.
 static APIS: &[Api] = &[
+    PRODUCE,
+    api!(Fetch, FetchRequest, 4..=18, fetch),
+    api!(ListOffsets, ListOffsetsRequest, 1..=10, list_offsets),
     api!(Metadata, MetadataRequest, 0..=13, metadata),
+    api!(FindCoordinator, FindCoordinatorRequest, 0..=5, find_coordinator),
     api!(ApiVersions, ApiVersionsRequest, 0..=4, api_versions),
+    api!(CreateTopics, CreateTopicsRequest, 2..=7, create_topics),
+    api!(DeleteTopics, DeleteTopicsRequest, 1..=6, delete_topics),
+    api!(OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, 2..=4, offset_for_leader_epoch),
+    api!(CreatePartitions, CreatePartitionsRequest, 0..=3, create_partitions),
 ];
+
+/// The only request that may want no answer, and whose answer may come after those behind it were
+/// begun.
+const PRODUCE: Api = Api {
+    key: ApiKey::Produce,
+    min_version: 3,
+    max_version: 13,
+    request_header_version: ProduceRequest::header_version,
+    serve: |mut call| {
+        Box::pin(async move {
+            let request = call.request::<ProduceRequest>()?;
+            let begun = api::produce::begin(&call.broker, &call.peer, request, call.version);
+            let finish = async move {
+                let response = begun.finish(call.version).await.map_err(|error| {
+                    BadRequest(format!("records that want no acknowledgement: {error}"))
+                })?;
+                response.map(|response| call.answer::<ProduceRequest>(&response)).transpose()
+            };
+            Ok(Reply::Later(Box::pin(finish)))
+        })
+    },
+};
 
 /// All that is served.
 pub(super) fn apis() -> &'static [Api] {

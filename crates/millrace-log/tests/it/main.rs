@@ -2,4 +2,5 @@
 
 mod client;
 mod connections;
+mod records;
 mod topics;

@@ -116,5 +116,5 @@ fn describe(topic: &Topic) -> MetadataResponseTopic {
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))))
         .with_topic_id(topic.id)
         .with_is_internal(topic.internal)
-        .with_partitions((0..topic.partition_count).map(partition).collect())
+        .with_partitions((0..topic.partition_count()).map(partition).collect())
 }

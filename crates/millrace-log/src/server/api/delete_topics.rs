@@ -1,0 +1,91 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::broker::{Broker, Topic};
+use crate::error::{LogError, Result};
+use crate::server::Peer;
+
+/// Until this version topics were named in another field.
+const NAMES_ONLY: i16 = 5;
+
+/// From this version on an error has a text.
+const WITH_MESSAGE: i16 = 5;
+
+/// Deletes topics with all their records.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: DeleteTopicsRequest,
+    version: i16,
+) -> DeleteTopicsResponse {
+    let named = |name| DeleteTopicState::default().with_name(Some(name));
+    let asked = if version <= NAMES_ONLY {
+        request.topic_names.into_iter().map(named).collect()
+    } else {
+        request.topics
+    };
+    let mut seen = HashSet::new();
+    let mut results = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let topic = find(broker, &asked);
+        let deleted = match &topic {
+            Ok(topic) if !seen.insert(topic.id) => Err(LogError::rejected(
+                ResponseError::InvalidRequest,
+                "The topic is named more than once.",
+            )),
+            Ok(topic) => {
+                let name = topic.name.clone();
+                broker.blocking(move |broker| broker.topics().delete(&name)).await
+            }
+            Err(_) => topic
+                .as_ref()
+                .map(drop)
+                .map_err(|error| LogError::rejected(error.code(), error.to_string())),
+        };
+        let mut result = DeletableTopicResult::default().with_name(asked.name);
+        if version > NAMES_ONLY {
+            result.topic_id = asked.topic_id;
+            if let Ok(topic) = &topic {
+                let name = TopicName(StrBytes::from_string(topic.name.clone()));
+                result = result.with_name(Some(name)).with_topic_id(topic.id);
+            }
+        }
+        if let Err(error) = deleted {
+            result.error_code = error.code().code();
+            if version >= WITH_MESSAGE {
+                result.error_message = Some(StrBytes::from_string(error.to_string()));
+            }
+        }
+        results.push(result);
+    }
+    DeleteTopicsResponse::default().with_responses(results)
+}
+
+fn find(broker: &Broker, asked: &DeleteTopicState) -> Result<Arc<Topic>> {
+    let (code, reason) = match &asked.name {
+        Some(_) if !asked.topic_id.is_nil() => {
+            (ResponseError::InvalidRequest, "You may not specify both topic name and topic id.")
+        }
+        Some(name) => match broker.topics().get(name) {
+            Some(topic) => return Ok(topic),
+            None => (
+                ResponseError::UnknownTopicOrPartition,
+                "This server does not host this topic-partition.",
+            ),
+        },
+        None if asked.topic_id.is_nil() => {
+            (ResponseError::InvalidRequest, "Neither topic name nor id were specified.")
+        }
+        None => match broker.topics().get_by_id(asked.topic_id) {
+            Some(topic) => return Ok(topic),
+            None => (ResponseError::UnknownTopicId, "This server does not host this topic ID."),
+        },
+    };
+    Err(LogError::rejected(code, reason))
+}

@@ -1,0 +1,250 @@
+//! Records out.
+//!
+//! A fetch that finds too little waits for an append to one of its partitions, or for its time to
+//! be over. Fetch sessions are not kept: every answer names session 0, and clients then send whole
+//! requests.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
+
+use super::partition::{check_leader_epoch, find_topic, isolation};
+use crate::broker::{Broker, Topic};
+use crate::error::{LogError, Result};
+use crate::server::Peer;
+use crate::storage::{Fetched, Isolation, PartitionLog};
+
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 13;
+
+/// From this version on there is an error for the whole request.
+const WITH_ERROR: i16 = 7;
+
+/// No answer is made larger than this, whatever the client takes: Kafka's `fetch.max.bytes`.
+const MAX_BYTES: usize = 55 << 20;
+
+/// The longest wait, whatever the client asks for.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// One partition of a request.
+struct Wanted {
+    topic_place: usize,
+    index: i32,
+    offset: i64,
+    max_bytes: usize,
+    log: Result<Arc<PartitionLog>, ResponseError>,
+}
+
+/// What one pass over the partitions found.
+struct Found {
+    partitions: Vec<Result<Fetched, ResponseError>>,
+    bytes: usize,
+    failed: bool,
+}
+
+/// Reads records from one offset of each partition on.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: FetchRequest,
+    version: i16,
+) -> FetchResponse {
+    let isolation = match check(&request) {
+        Ok(isolation) => isolation,
+        Err(code) if version >= WITH_ERROR => {
+            return FetchResponse::default().with_error_code(code.code());
+        }
+        // Older versions know no sessions, and levels were always 0 and 1.
+        Err(_) => Isolation::ReadUncommitted,
+    };
+    let mut response = FetchResponse::default();
+    let mut wanted = Vec::new();
+    for (topic_place, asked) in request.topics.into_iter().enumerate() {
+        let topic = find_topic(broker, &asked.topic, asked.topic_id, version >= BY_ID);
+        wanted.extend(asked.partitions.iter().map(|partition| Wanted {
+            topic_place,
+            index: partition.partition,
+            offset: partition.fetch_offset,
+            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+            log: find_log(&topic, partition),
+        }));
+        let answer =
+            FetchableTopicResponse::default().with_topic(asked.topic).with_topic_id(asked.topic_id);
+        response.responses.push(answer);
+    }
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(MAX_BYTES);
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
+    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let found = if max_wait.is_zero() {
+        read(&wanted, max_bytes, isolation)
+    } else {
+        let until = broker.seams().clock.sleep(max_wait.min(MAX_WAIT));
+        read_enough(&wanted, min_bytes, max_bytes, isolation, until).await
+    };
+    for (wanted, fetched) in wanted.iter().zip(found.partitions) {
+        let answer = answer_partition(wanted.index, fetched, isolation);
+        response.responses[wanted.topic_place].partitions.push(answer);
+    }
+    response
+}
+
+fn check(request: &FetchRequest) -> Result<Isolation, ResponseError> {
+    if request.session_id != 0 {
+        return Err(ResponseError::FetchSessionIdNotFound);
+    }
+    if request.session_epoch > 0 {
+        return Err(ResponseError::InvalidFetchSessionEpoch);
+    }
+    isolation(request.isolation_level)
+}
+
+fn find_log(
+    topic: &Result<Arc<Topic>, ResponseError>,
+    asked: &FetchPartition,
+) -> Result<Arc<PartitionLog>, ResponseError> {
+    let topic = topic.as_ref().map_err(|code| *code)?;
+    check_leader_epoch(asked.current_leader_epoch)?;
+    topic.partition(asked.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
+}
+
+/// Reads until there are `min_bytes`, a partition fails, or the time is over.
+async fn read_enough(
+    wanted: &[Wanted],
+    min_bytes: usize,
+    max_bytes: usize,
+    isolation: Isolation,
+    mut until: Pin<Box<dyn Future<Output = ()> + Send>>,
+) -> Found {
+    loop {
+        let size_bytes = size_bytes(wanted);
+        let found = read(wanted, max_bytes, isolation);
+        if found.bytes >= min_bytes || found.failed {
+            return found;
+        }
+        let mut ends: Vec<i64> =
+            found.partitions.iter().map(|f| visible_end(f, isolation)).collect();
+        let missing_bytes = (min_bytes - found.bytes) as u64;
+        // Nothing is read again before the partitions grew by what is missing.
+        loop {
+            if wait_beyond(wanted, &mut ends, isolation, &mut until).await {
+                return read(wanted, max_bytes, isolation);
+            }
+            if self::size_bytes(wanted).abs_diff(size_bytes) >= missing_bytes {
+                break;
+            }
+        }
+    }
+}
+
+/// What all partitions hold together.
+fn size_bytes(wanted: &[Wanted]) -> u64 {
+    wanted.iter().filter_map(|wanted| wanted.log.as_ref().ok()).map(|log| log.size_bytes()).sum()
+}
+
+/// The offset below which a read could see records.
+fn visible_end(fetched: &Result<Fetched, ResponseError>, isolation: Isolation) -> i64 {
+    match (fetched, isolation) {
+        (Err(_), _) => -1,
+        (Ok(fetched), Isolation::ReadCommitted) => fetched.last_stable_offset,
+        (Ok(fetched), _) => fetched.high_watermark,
+    }
+}
+
+/// Waits until one of the partitions shows more than to its end in `ends`, and notes its new end;
+/// or until the time is over, and then says so.
+async fn wait_beyond(
+    wanted: &[Wanted],
+    ends: &mut [i64],
+    isolation: Isolation,
+    until: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+) -> bool {
+    let logs = wanted.iter().enumerate().filter_map(|(i, w)| Some((i, w.log.as_ref().ok()?)));
+    let mut appends: Vec<_> = logs
+        .map(|(place, log)| (place, log, Box::pin(log.wait_beyond(ends[place], isolation))))
+        .collect();
+    let grown = std::future::poll_fn(|context| {
+        for (place, log, append) in &mut appends {
+            if append.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some((*place, *log)));
+            }
+        }
+        until.as_mut().poll(context).map(|()| None)
+    });
+    let Some((place, log)) = grown.await else { return true };
+    ends[place] = match isolation {
+        Isolation::ReadCommitted => log.last_stable_offset(),
+        _ => log.high_watermark(),
+    };
+    false
+}
+
+/// Reads each partition once. The first one that has something gives a batch, however large;
+/// together they give no more than `max_bytes`.
+fn read(wanted: &[Wanted], max_bytes: usize, isolation: Isolation) -> Found {
+    let mut found = Found { partitions: Vec::with_capacity(wanted.len()), bytes: 0, failed: false };
+    for wanted in wanted {
+        let left = max_bytes.saturating_sub(found.bytes).min(wanted.max_bytes);
+        let at_least_one = found.bytes == 0;
+        let fetched = match &wanted.log {
+            Err(code) => Err(*code),
+            Ok(log) => log
+                .read(wanted.offset, left, at_least_one, isolation)
+                .map_err(|error| report(&error, wanted)),
+        };
+        match &fetched {
+            Ok(fetched) => found.bytes += fetched.records.len(),
+            Err(_) => found.failed = true,
+        }
+        found.partitions.push(fetched);
+    }
+    found
+}
+
+/// The code for a client; what is not the client's doing is logged.
+fn report(error: &LogError, wanted: &Wanted) -> ResponseError {
+    if !matches!(error, LogError::Refused(_) | LogError::Rejected { .. }) {
+        tracing::error!(partition = wanted.index, offset = wanted.offset, %error, "cannot read");
+    }
+    error.code()
+}
+
+fn answer_partition(
+    index: i32,
+    fetched: Result<Fetched, ResponseError>,
+    isolation: Isolation,
+) -> PartitionData {
+    let answer = PartitionData::default().with_partition_index(index);
+    let fetched = match fetched {
+        Ok(fetched) => fetched,
+        Err(code) => {
+            return answer
+                .with_error_code(code.code())
+                .with_high_watermark(-1)
+                .with_last_stable_offset(-1)
+                .with_log_start_offset(-1)
+                .with_aborted_transactions(None)
+                .with_records(Some(Bytes::new()));
+        }
+    };
+    let aborted = fetched.aborted.iter().map(|aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(ProducerId(aborted.producer_id))
+            .with_first_offset(aborted.first_offset)
+    });
+    let committed = isolation == Isolation::ReadCommitted;
+    answer
+        .with_high_watermark(fetched.high_watermark)
+        .with_last_stable_offset(fetched.last_stable_offset)
+        .with_log_start_offset(fetched.log_start_offset)
+        .with_aborted_transactions(committed.then(|| aborted.collect()))
+        .with_records(Some(fetched.records))
+}

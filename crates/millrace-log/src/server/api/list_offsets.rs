@@ -1,0 +1,86 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::partition::{check_leader_epoch, isolation};
+use crate::broker::{Broker, LEADER_EPOCH};
+use crate::error::Result;
+use crate::server::Peer;
+use crate::storage::{Isolation, PartitionLog};
+
+/// What is asked for instead of a time.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// "There is none" for offsets, times and epochs.
+const UNKNOWN: i64 = -1;
+
+/// Offsets by time, and the first and last ones.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: ListOffsetsRequest,
+    _version: i16,
+) -> ListOffsetsResponse {
+    let isolation = isolation(request.isolation_level);
+    let mut seen = HashSet::new();
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let first = seen.insert((topic.name.clone(), partition.partition_index));
+            let log = broker.partition(&topic.name, partition.partition_index);
+            let found = match log {
+                _ if !first => Err(ResponseError::InvalidRequest.into()),
+                None => Err(ResponseError::UnknownTopicOrPartition.into()),
+                Some(log) => isolation.map_err(Into::into).and_then(|i| find(&log, partition, i)),
+            };
+            answer(partition.partition_index, found)
+        });
+        let partitions = partitions.collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+/// The offset and its record's time, if there is such a record.
+fn find(
+    log: &PartitionLog,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<(i64, i64)>> {
+    check_leader_epoch(asked.current_leader_epoch)?;
+    Ok(match asked.timestamp {
+        LATEST if isolation == Isolation::ReadCommitted => {
+            Some((log.last_stable_offset(), UNKNOWN))
+        }
+        LATEST => Some((log.high_watermark(), UNKNOWN)),
+        EARLIEST | EARLIEST_LOCAL => Some((log.log_start_offset(), UNKNOWN)),
+        MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion.into()),
+        // Nothing is ever moved to another storage.
+        LATEST_TIERED => None,
+        time_ms if time_ms < 0 => return Err(ResponseError::InvalidRequest.into()),
+        _ => return Err(ResponseError::UnsupportedVersion.into()),
+    })
+}
+
+fn answer(index: i32, found: Result<Option<(i64, i64)>>) -> ListOffsetsPartitionResponse {
+    let partition = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    match found {
+        Ok(Some((offset, time_ms))) => {
+            partition.with_offset(offset).with_timestamp(time_ms).with_leader_epoch(LEADER_EPOCH)
+        }
+        Ok(None) => partition.with_offset(UNKNOWN).with_timestamp(UNKNOWN),
+        Err(error) => partition
+            .with_offset(UNKNOWN)
+            .with_timestamp(UNKNOWN)
+            .with_error_code(error.code().code()),
+    }
+}

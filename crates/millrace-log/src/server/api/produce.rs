@@ -1,0 +1,138 @@
+//! Records in.
+//!
+//! A request has two steps. The first appends to all partitions and does not wait, so that requests
+//! of one connection are appended in their order. The second waits until what was appended satisfies
+//! the fsync policy; meanwhile the connection may begin its next request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::partition::find_topic;
+use crate::broker::{Broker, Topic};
+use crate::error::{LogError, Result};
+use crate::server::Peer;
+use crate::storage::{Appended, Origin, PartitionLog};
+
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 13;
+
+/// Records that were appended and are not acknowledged yet.
+pub(crate) struct Begun {
+    response: ProduceResponse,
+    /// The client wants an answer.
+    wanted: bool,
+    /// Which partitions must be on the disk through which offset, and their places in `response`.
+    waiting: Vec<(Arc<PartitionLog>, i64, usize, usize)>,
+}
+
+/// Appends the records of a request.
+pub(crate) fn begin(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: ProduceRequest,
+    version: i16,
+) -> Begun {
+    let mut begun = Begun {
+        response: ProduceResponse::default(),
+        wanted: request.acks != 0,
+        waiting: Vec::new(),
+    };
+    let acks_are_known = matches!(request.acks, -1..=1);
+    for (topic_place, data) in request.topic_data.into_iter().enumerate() {
+        let topic = find_topic(broker, &data.name, data.topic_id, version >= BY_ID);
+        let mut answer =
+            TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
+        for (place, partition) in data.partition_data.into_iter().enumerate() {
+            let appended = match &topic {
+                _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks.into()),
+                Err(code) => Err((*code).into()),
+                Ok(topic) => append(topic, partition.index, partition.records),
+            };
+            if let Ok((log, appended)) = &appended {
+                begun.waiting.push((log.clone(), appended.last_offset, topic_place, place));
+            }
+            let appended = appended.map(|(_, appended)| appended);
+            answer.partition_responses.push(answer_partition(partition.index, appended, version));
+        }
+        begun.response.responses.push(answer);
+    }
+    begun
+}
+
+fn append(
+    topic: &Topic,
+    index: i32,
+    records: Option<Bytes>,
+) -> Result<(Arc<PartitionLog>, Appended)> {
+    if topic.internal {
+        return Err(LogError::rejected(
+            ResponseError::InvalidTopicException,
+            format!("Cannot append to internal topic {}", topic.name),
+        ));
+    }
+    let log = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let records = records.ok_or(ResponseError::InvalidRecord)?;
+    let appended = log.append(records, Origin::Client)?;
+    Ok((log.clone(), appended))
+}
+
+fn answer_partition(
+    index: i32,
+    appended: Result<Appended>,
+    version: i16,
+) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(index);
+    match appended {
+        Ok(appended) => answer
+            .with_base_offset(appended.base_offset)
+            .with_log_append_time_ms(appended.append_time_ms.unwrap_or(-1))
+            .with_log_start_offset(appended.log_start_offset),
+        Err(error) => refuse(answer, &error, version),
+    }
+}
+
+fn refuse(
+    answer: PartitionProduceResponse,
+    error: &LogError,
+    version: i16,
+) -> PartitionProduceResponse {
+    /// From this version on an error has a text.
+    const WITH_MESSAGE: i16 = 8;
+    let message = (version >= WITH_MESSAGE).then(|| StrBytes::from_string(error.to_string()));
+    answer
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+        .with_error_code(error.code().code())
+        .with_error_message(message)
+}
+
+impl Begun {
+    /// Waits until what was appended satisfies the fsync policy. None where the client wants no
+    /// answer.
+    ///
+    /// # Errors
+    /// A client that wants no answer can only learn of a refusal by losing its connection: the
+    /// refused partition's code.
+    pub(crate) async fn finish(mut self, version: i16) -> Result<Option<ProduceResponse>> {
+        for (log, offset, topic, place) in self.waiting {
+            if let Err(error) = log.durable(offset).await {
+                let answer = &mut self.response.responses[topic].partition_responses[place];
+                *answer = refuse(std::mem::take(answer), &error, version);
+            }
+        }
+        if self.wanted {
+            return Ok(Some(self.response));
+        }
+        let answers = self.response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        match answers.filter_map(|a| ResponseError::try_from_code(a.error_code)).next() {
+            Some(code) => Err(code.into()),
+            None => Ok(None),
+        }
+    }
+}
