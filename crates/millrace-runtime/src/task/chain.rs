@@ -44,7 +44,13 @@ pub(crate) struct Chain {
     leaving: Vec<(usize, Port, Batch)>,
     clock: Arc<dyn Clock>,
     watermark: Timestamp,
+    /// How long ago the operators were asked how much memory they hold.
+    state_age: Duration,
 }
+
+/// How old the figure of an operator's memory may become. To ask costs time in proportion to the
+/// panes that are open, so it is not done for each element.
+const STATE_AGE: Duration = Duration::from_millis(250);
 
 /// Collects one member's output during one call.
 struct MemberOutput<'a> {
@@ -75,7 +81,14 @@ enum Call {
 
 impl Chain {
     pub(crate) fn new(members: Vec<Member>, outputs: Outputs, clock: Arc<dyn Clock>) -> Self {
-        Chain { members, outputs, leaving: Vec::new(), clock, watermark: Timestamp::MIN }
+        Chain {
+            members,
+            outputs,
+            leaving: Vec::new(),
+            clock,
+            watermark: Timestamp::MIN,
+            state_age: STATE_AGE,
+        }
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -189,6 +202,9 @@ impl Chain {
         for member in &mut self.members {
             let before = self.clock.elapsed();
             let (snapshot, prepared) = member.snapshot(request).await?;
+            if let MemberKind::Operator(operator) = &member.kind {
+                member.metrics.set_state_bytes(operator.state_bytes() as u64);
+            }
             member.metrics.set_snapshot(self.clock.elapsed().saturating_sub(before));
             pending.push(PendingMember {
                 id: member.id.clone(),
@@ -221,13 +237,18 @@ impl Chain {
     /// Adds to the times of all members: they share the task's.
     pub(crate) fn add_times(&mut self, idle: Duration, worked: Duration) {
         let waited = self.outputs.take_waited();
+        self.state_age += idle + worked;
+        let measure = self.state_age >= STATE_AGE;
+        if measure {
+            self.state_age = Duration::ZERO;
+        }
         for member in &self.members {
             member.metrics.add_idle(idle);
             member.metrics.add_busy(worked.saturating_sub(waited));
             if !waited.is_zero() {
                 member.metrics.add_backpressured(waited);
             }
-            if let MemberKind::Operator(operator) = &member.kind {
+            if let (true, MemberKind::Operator(operator)) = (measure, &member.kind) {
                 member.metrics.set_state_bytes(operator.state_bytes() as u64);
             }
         }
