@@ -13,6 +13,7 @@
 mod index;
 mod lock;
 mod partition;
+mod producers;
 pub mod records;
 mod scan;
 mod segment;
@@ -21,6 +22,7 @@ mod topic_config;
 use bytes::Bytes;
 
 pub use partition::{PartitionLog, Recovery};
+pub use producers::ProducerInfo;
 pub use topic_config::{ConfigType, KNOWN_CONFIGS, KnownConfig, TopicConfig, known_config};
 
 /// Who appends.

@@ -20,9 +20,9 @@ pub(super) struct Scan<'a> {
 }
 
 /// What stands at a place of a file.
-pub(super) enum Found {
+pub(super) enum Found<'a> {
     /// A batch.
-    Batch { position: u64, header: BatchHeader },
+    Batch { position: u64, header: BatchHeader, batch: &'a [u8] },
     /// Something that is no batch.
     Broken { position: u64, reason: BatchError },
 }
@@ -34,7 +34,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next batch; `None` at the end, and behind what is broken.
-    pub fn next(&mut self) -> io::Result<Option<Found>> {
+    pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         if self.position >= self.end {
             return Ok(None);
         }
@@ -56,10 +56,15 @@ impl<'a> Scan<'a> {
             return Ok(Some(self.broken(reason)));
         }
         self.position += header.size_bytes as u64;
-        Ok(Some(Found::Batch { position, header }))
+        let from = (position - self.buffer_position) as usize;
+        let Some(batch) = self.buffer.get(from..from + header.size_bytes) else {
+            // The file is shorter than it was when the walk began.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        Ok(Some(Found::Batch { position, header, batch }))
     }
 
-    fn broken(&mut self, reason: BatchError) -> Found {
+    fn broken(&mut self, reason: BatchError) -> Found<'static> {
         let position = self.position;
         self.position = self.end;
         Found::Broken { position, reason }

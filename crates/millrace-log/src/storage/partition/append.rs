@@ -8,6 +8,7 @@ use millrace_core::seam::Seams;
 
 use super::prepare::{Prepared, prepare};
 use super::{CLOSED, PartitionLog, Shared, View};
+use crate::storage::producers::{Producers, Verdict};
 use crate::storage::records::BatchHeader;
 use crate::storage::segment::Segment;
 use crate::storage::{Appended, Origin, TopicConfig, lock};
@@ -20,15 +21,17 @@ pub(super) struct Writer {
     segment_since_ms: i64,
     /// How much earlier than `segment.ms` it is closed, drawn anew for each: a random number.
     jitter: u64,
+    pub producers: Producers,
     /// A failed write left bytes behind that could not be cut off.
     unrestored: bool,
 }
 
 impl Writer {
-    pub fn new(seams: &Seams) -> Self {
+    pub fn new(seams: &Seams, producers: Producers) -> Self {
         Writer {
             segment_since_ms: seams.clock.now().as_millis(),
             jitter: seams.random.next_u64(),
+            producers,
             unrestored: false,
         }
     }
@@ -49,12 +52,34 @@ impl PartitionLog {
         let now_ms = shared.seams.clock.now().as_millis();
         let mut prepared = prepare(batches, origin, &config, now_ms)?;
         let mut writer = lock::mutex(&shared.writer);
-        shared.append(&mut writer, &mut prepared, &config, now_ms)
+        for batch in &prepared {
+            if let Verdict::Duplicate(sent) = writer.producers.check(&batch.header, origin)? {
+                shared.refuse_if_closed()?;
+                return Ok(Appended {
+                    base_offset: sent.base_offset,
+                    last_offset: sent.last_offset,
+                    append_time_ms: batch.append_time_ms.map(|_| sent.timestamp_ms),
+                    log_start_offset: self.log_start_offset(),
+                    duplicate: true,
+                });
+            }
+        }
+        let appended = shared.append(&mut writer, &mut prepared, &config, now_ms)?;
+        for batch in &prepared {
+            writer.producers.appended(&batch.header, now_ms);
+        }
+        shared.show(&writer, appended.last_offset + 1);
+        Ok(appended)
     }
 }
 
 impl Shared {
-    fn append(
+    pub(super) fn refuse_if_closed(&self) -> Result<()> {
+        if lock::read(&self.view).closed { Err(CLOSED) } else { Ok(()) }
+    }
+
+    /// Writes the batches; `show` is to follow when the writer's state has taken them in.
+    pub(super) fn append(
         &self,
         writer: &mut Writer,
         prepared: &mut [Prepared],
@@ -93,7 +118,6 @@ impl Shared {
         })?;
         let headers: Vec<BatchHeader> = prepared.iter().map(|batch| batch.header).collect();
         segment.added(&headers, config.index_interval_bytes);
-        self.show(next_offset);
         Ok(Appended {
             base_offset: log_end,
             last_offset: next_offset - 1,
@@ -104,12 +128,13 @@ impl Shared {
     }
 
     /// Lets readers see what was appended, as far as the fsync policy has them.
-    fn show(&self, log_end: i64) {
+    pub(super) fn show(&self, writer: &Writer, log_end: i64) {
         {
             let mut view = lock::write(&self.view);
             view.log_end = log_end;
+            view.first_open = writer.producers.first_open_offset();
             if self.fsync != FsyncPolicy::Always {
-                view.high_watermark = log_end;
+                view.raise_high_watermark(log_end);
             }
         }
         self.changed.notify_waiters();
@@ -130,11 +155,9 @@ impl Shared {
         segments.push(segment.clone());
         view.segments = Arc::new(segments);
         drop(view);
-        *writer = Writer {
-            segment_since_ms: now_ms,
-            jitter: self.seams.random.next_u64(),
-            unrestored: false,
-        };
+        writer.segment_since_ms = now_ms;
+        writer.jitter = self.seams.random.next_u64();
+        writer.unrestored = false;
         Ok(segment)
     }
 }

@@ -14,6 +14,7 @@ mod prepare;
 mod read;
 mod recovery;
 mod sync;
+mod transaction;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 use self::append::Writer;
 pub use self::recovery::Recovery;
 use self::sync::SyncState;
+use super::producers::AbortedIndex;
 use super::segment::Segment;
 use super::{Isolation, TopicConfig, lock};
 use crate::{FsyncPolicy, LogError, Result};
@@ -69,6 +71,8 @@ struct Shared {
     /// Taken before `view`, never the other way round.
     writer: Mutex<Writer>,
     view: RwLock<View>,
+    /// Added to before `view` moves.
+    aborted: RwLock<AbortedIndex>,
     /// Told whenever more may be seen than before.
     changed: Notify,
     sync: SyncState,
@@ -83,12 +87,25 @@ struct View {
     log_start: i64,
     high_watermark: i64,
     log_end: i64,
+    /// The first offset of the open transactions.
+    first_open: Option<i64>,
+    /// Ended transactions whose markers are not seen yet: first offset and marker. Only a log that
+    /// waits for the disk has any.
+    unseen_ends: Vec<(i64, i64)>,
     closed: bool,
 }
 
 impl View {
     fn last_stable(&self) -> i64 {
-        self.high_watermark
+        let unseen = self.unseen_ends.iter().map(|(first_offset, _)| *first_offset);
+        let undecided = unseen.chain(self.first_open).min();
+        undecided.map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// Lets everything below be seen.
+    fn raise_high_watermark(&mut self, offset: i64) {
+        self.high_watermark = self.high_watermark.max(offset);
+        self.unseen_ends.retain(|(_, marker)| *marker >= offset);
     }
 
     /// The offset from which on a reader sees nothing.
@@ -123,21 +140,24 @@ impl PartitionLog {
         seams: Seams,
     ) -> Result<PartitionLog> {
         std::fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
-        let recovered = recovery::recover(dir, &config)?;
+        let recovered = recovery::recover(dir, &config, seams.clock.now().as_millis())?;
         let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
         let view = View {
             log_start: recovered.segments.first().map_or(0, |segment| segment.base_offset),
             segments: Arc::new(recovered.segments),
             high_watermark: log_end,
             log_end,
+            first_open: recovered.producers.first_open_offset(),
+            unseen_ends: Vec::new(),
             closed: false,
         };
         let shared = Shared {
             dir: dir.to_owned(),
             fsync,
             config: RwLock::new(Arc::new(config)),
-            writer: Mutex::new(Writer::new(&seams)),
+            writer: Mutex::new(Writer::new(&seams, recovered.producers)),
             view: RwLock::new(view),
+            aborted: RwLock::new(recovered.aborted),
             changed: Notify::new(),
             sync: SyncState::default(),
             recovery: recovered.report,

@@ -78,7 +78,8 @@ fn refusal(error: BatchError) -> LogError {
     })
 }
 
-fn of(header: BatchHeader, batch: &Bytes) -> Prepared {
+/// A batch as it came.
+pub(super) fn of(header: BatchHeader, batch: &Bytes) -> Prepared {
     let mut head = [0; HEADER_BYTES];
     head.copy_from_slice(&batch[..HEADER_BYTES]);
     Prepared { header, head, body: batch.slice(HEADER_BYTES..), append_time_ms: None }

@@ -7,7 +7,7 @@ use super::{CLOSED, PartitionLog, View};
 use crate::Result;
 use crate::storage::records::{BatchHeader, HEADER_BYTES};
 use crate::storage::segment::Segment;
-use crate::storage::{Fetched, Isolation};
+use crate::storage::{AbortedTransaction, Fetched, Isolation, lock};
 
 /// The most that one read takes into memory, but for a single larger batch.
 const MAX_READ_BYTES: usize = 64 << 20;
@@ -35,18 +35,24 @@ impl PartitionLog {
             return Err(ResponseError::OffsetOutOfRange.into());
         }
         let limit = view.limit(isolation);
-        let mut records = Bytes::new();
+        let (mut records, mut next_offset) = (Bytes::new(), offset);
         let mut at = view.segment_at(offset);
         while offset < limit && records.is_empty() {
             let Some(segment) = view.segments.get(at) else { break };
-            records = match read_segment(segment, offset, limit, max_bytes, at_least_one)? {
-                SegmentRead::Batches(records) => records,
+            match read_segment(segment, offset, limit, max_bytes, at_least_one)? {
+                SegmentRead::Batches(read, behind) => (records, next_offset) = (read, behind),
                 SegmentRead::NothingFits => break,
-                SegmentRead::NothingHere => Bytes::new(),
-            };
+                SegmentRead::NothingHere => {}
+            }
             at += 1;
         }
-        Ok(view.fetched(records))
+        let aborted = match isolation {
+            Isolation::ReadCommitted => {
+                lock::read(&self.shared.aborted).between(offset, next_offset)
+            }
+            Isolation::ReadUncommitted | Isolation::LogEnd => Vec::new(),
+        };
+        Ok(view.fetched(records, aborted))
     }
 
     /// Completes when something at or behind `offset` may be seen, or the log is closed. Dropping
@@ -67,19 +73,20 @@ impl PartitionLog {
 }
 
 impl View {
-    fn fetched(&self, records: Bytes) -> Fetched {
+    fn fetched(&self, records: Bytes, aborted: Vec<AbortedTransaction>) -> Fetched {
         Fetched {
             records,
             high_watermark: self.high_watermark,
             last_stable_offset: self.last_stable(),
             log_start_offset: self.log_start,
-            aborted: Vec::new(),
+            aborted,
         }
     }
 }
 
 enum SegmentRead {
-    Batches(Bytes),
+    /// They, and the offset behind them.
+    Batches(Bytes, i64),
     /// There are batches, but the first is larger than what may be read.
     NothingFits,
     /// The segment ends before the offset.
@@ -113,8 +120,8 @@ fn read_segment(
             return Err(segment.damaged(from + buffer.len() as u64, "the file ends early"));
         }
         match cut(&buffer, offset, limit, max_bytes, at_least_one) {
-            Cut::Batches(start, end) => {
-                return Ok(SegmentRead::Batches(buffer.slice(start..end)));
+            Cut::Batches(start, end, next_offset) => {
+                return Ok(SegmentRead::Batches(buffer.slice(start..end), next_offset));
             }
             Cut::NothingFits => return Ok(SegmentRead::NothingFits),
             Cut::End => return Ok(SegmentRead::NothingHere),
@@ -126,7 +133,8 @@ fn read_segment(
 }
 
 enum Cut {
-    Batches(usize, usize),
+    /// From byte to byte, and the offset behind.
+    Batches(usize, usize, i64),
     NothingFits,
     End,
     /// So many bytes of the buffer have to be there to say more.
@@ -139,10 +147,13 @@ enum Cut {
 fn cut(buffer: &[u8], offset: i64, limit: i64, max_bytes: usize, at_least_one: bool) -> Cut {
     let mut at = 0;
     let mut start = None;
+    let mut next_offset = offset;
     while at < buffer.len() {
         let rest = &buffer[at..];
         if rest.len() < HEADER_BYTES {
-            return start.map_or(Cut::Needs(at + HEADER_BYTES), |start| Cut::Batches(start, at));
+            return start.map_or(Cut::Needs(at + HEADER_BYTES), |start| {
+                Cut::Batches(start, at, next_offset)
+            });
         }
         let header = match BatchHeader::parse(rest) {
             Ok(header) => header,
@@ -158,14 +169,15 @@ fn cut(buffer: &[u8], offset: i64, limit: i64, max_bytes: usize, at_least_one: b
             None if size_bytes > rest.len() => return Cut::Needs(at + size_bytes),
             None => start = Some(at),
             Some(start) if at - start + size_bytes > max_bytes || size_bytes > rest.len() => {
-                return Cut::Batches(start, at);
+                return Cut::Batches(start, at, next_offset);
             }
             Some(_) => {}
         }
+        next_offset = header.next_offset();
         at += size_bytes;
     }
     match start {
-        Some(start) => Cut::Batches(start, at),
+        Some(start) => Cut::Batches(start, at, next_offset),
         // A batch before the offset reaches past what was read.
         None if at > buffer.len() => Cut::Needs(at + HEADER_BYTES),
         None if at == buffer.len() => Cut::Needs(at + 1),

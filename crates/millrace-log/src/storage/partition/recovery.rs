@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::storage::TopicConfig;
-use crate::storage::records::{BatchError, BatchHeader, HEADER_BYTES};
+use crate::storage::producers::{AbortedIndex, Producers};
+use crate::storage::records::{BatchError, BatchHeader, HEADER_BYTES, Marker};
 use crate::storage::scan::{Found, Scan};
 use crate::storage::segment::{Content, Segment, read_at, segment_path};
 use crate::{LogError, Result};
@@ -29,16 +30,20 @@ pub struct Recovery {
 pub(super) struct Recovered {
     /// At least one.
     pub segments: Vec<Arc<Segment>>,
+    pub producers: Producers,
+    pub aborted: AbortedIndex,
     pub report: Recovery,
 }
 
-pub(super) fn recover(dir: &Path, config: &TopicConfig) -> Result<Recovered> {
+pub(super) fn recover(dir: &Path, config: &TopicConfig, now_ms: i64) -> Result<Recovered> {
     let mut report = Recovery::default();
+    let mut replay =
+        Replay { now_ms, producers: Producers::default(), aborted: AbortedIndex::default() };
     let base_offsets = base_offsets(dir)?;
     let mut segments: Vec<Arc<Segment>> = Vec::new();
     for (at, &base_offset) in base_offsets.iter().enumerate() {
         let is_last = at + 1 == base_offsets.len();
-        let segment = open_segment(dir, base_offset, is_last, config, &mut report)?;
+        let segment = open_segment(dir, base_offset, is_last, config, &mut replay, &mut report)?;
         if let Some(before) = segments.last()
             && before.next_offset() > base_offset
         {
@@ -51,7 +56,7 @@ pub(super) fn recover(dir: &Path, config: &TopicConfig) -> Result<Recovered> {
     if segments.is_empty() {
         segments.push(Arc::new(Segment::create(dir, 0)?));
     }
-    Ok(Recovered { segments, report })
+    Ok(Recovered { segments, producers: replay.producers, aborted: replay.aborted, report })
 }
 
 /// The segments in a directory, by their names.
@@ -83,6 +88,7 @@ fn open_segment(
     base_offset: i64,
     is_last: bool,
     config: &TopicConfig,
+    replay: &mut Replay,
     report: &mut Recovery,
 ) -> Result<Segment> {
     let path = segment_path(dir, base_offset, "log");
@@ -104,7 +110,8 @@ fn open_segment(
                     ),
                 });
             }
-            Found::Batch { header, .. } => {
+            Found::Batch { header, batch, .. } => {
+                replay.add(&header, batch);
                 content.add(base_offset, &header, config.index_interval_bytes);
             }
             Found::Broken { position, reason } => broken = Some((position, reason)),
@@ -131,6 +138,36 @@ fn open_segment(
     let end = SeekFrom::Start(content.size_bytes);
     file.seek(end).map_err(LogError::io("open", &path))?;
     Ok(Segment::of(file, path, base_offset, content))
+}
+
+/// What the batches say about their producers, taken in one after the other.
+struct Replay {
+    /// Nobody knows how long ago the batches came, so their producers count as heard of now.
+    now_ms: i64,
+    producers: Producers,
+    aborted: AbortedIndex,
+}
+
+impl Replay {
+    fn add(&mut self, header: &BatchHeader, batch: &[u8]) {
+        let Some(marker) = Marker::read(header, batch) else {
+            if !header.attributes.is_control() {
+                self.producers.appended(header, self.now_ms);
+            }
+            return;
+        };
+        let ended = self.producers.marked(
+            header.producer_id,
+            header.producer_epoch,
+            marker.coordinator_epoch,
+            self.now_ms,
+            Some((header.base_offset, marker.outcome)),
+        );
+        let stable_offset = self.producers.first_open_offset().unwrap_or(header.next_offset());
+        if let Some(ended) = ended {
+            self.aborted.ended(&ended, stable_offset);
+        }
+    }
 }
 
 /// What follows the last whole batch of a file.

@@ -116,7 +116,7 @@ impl Shared {
         *synced_offset = log_end;
         if self.fsync == FsyncPolicy::Always {
             let mut view = lock::write(&self.view);
-            view.high_watermark = view.high_watermark.max(log_end);
+            view.raise_high_watermark(log_end);
             drop(view);
             self.changed.notify_waiters();
         }

@@ -228,7 +228,7 @@ impl BatchHeader {
 }
 
 /// A sequence number `by` records later.
-pub(crate) fn sequence_plus(sequence: i32, by: i32) -> i32 {
+pub(in crate::storage) fn sequence_plus(sequence: i32, by: i32) -> i32 {
     let sum = i64::from(sequence) + i64::from(by);
     i32::try_from(sum).unwrap_or_else(|_| (sum - (i64::from(i32::MAX) + 1)) as i32)
 }

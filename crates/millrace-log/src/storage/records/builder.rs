@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Attributes, BatchHeader, HEADER_BYTES};
+use super::{Attributes, BatchHeader, HEADER_BYTES, Records, decode};
 use crate::storage::TransactionOutcome;
 
 /// Builds one uncompressed batch at base offset 0.
@@ -140,26 +140,48 @@ impl BatchBuilder {
     }
 }
 
-/// The batch that ends a producer's transaction.
-pub fn control_batch(
-    timestamp_ms: i64,
-    producer_id: i64,
-    producer_epoch: i16,
-    coordinator_epoch: i32,
-    outcome: TransactionOutcome,
-) -> Bytes {
-    let kind: i16 = match outcome {
-        TransactionOutcome::Abort => 0,
-        TransactionOutcome::Commit => 1,
-    };
-    let mut key = vec![0, 0];
-    key.extend_from_slice(&kind.to_be_bytes());
-    let mut value = vec![0, 0];
-    value.extend_from_slice(&coordinator_epoch.to_be_bytes());
-    let builder = BatchBuilder::new().producer(producer_id, producer_epoch, -1);
-    let mut builder = builder.transactional().control();
-    builder.push(timestamp_ms, Some(&key), Some(&value));
-    builder.build()
+/// The content of the control batch that ends a producer's transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// How the transaction ended.
+    pub outcome: TransactionOutcome,
+    /// The epoch of the coordinator that decided so.
+    pub coordinator_epoch: i32,
+}
+
+impl Marker {
+    /// The control batch.
+    pub fn build(self, timestamp_ms: i64, producer_id: i64, producer_epoch: i16) -> Bytes {
+        let kind: i16 = match self.outcome {
+            TransactionOutcome::Abort => 0,
+            TransactionOutcome::Commit => 1,
+        };
+        let mut key = vec![0, 0];
+        key.extend_from_slice(&kind.to_be_bytes());
+        let mut value = vec![0, 0];
+        value.extend_from_slice(&self.coordinator_epoch.to_be_bytes());
+        let builder = BatchBuilder::new().producer(producer_id, producer_epoch, -1);
+        let mut builder = builder.transactional().control();
+        builder.push(timestamp_ms, Some(&key), Some(&value));
+        builder.build()
+    }
+
+    /// Reads it from a control batch; `None` for one that is something else.
+    pub fn read(header: &BatchHeader, batch: &[u8]) -> Option<Self> {
+        if !header.attributes.is_control() {
+            return None;
+        }
+        let block = decode(header, batch).ok()?;
+        let record = Records::new(header, &block).next()?.ok()?;
+        // Both begin with the version of their format, and newer ones only add to the end.
+        let outcome = match record.key?.get(2..4)? {
+            [0, 0] => TransactionOutcome::Abort,
+            [0, 1] => TransactionOutcome::Commit,
+            _ => return None,
+        };
+        let epoch = record.value?.get(2..6)?.try_into().ok()?;
+        Some(Marker { outcome, coordinator_epoch: i32::from_be_bytes(epoch) })
+    }
 }
 
 fn put_varlong(buffer: &mut Vec<u8>, value: i64) {

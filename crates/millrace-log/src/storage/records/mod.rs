@@ -10,8 +10,9 @@ mod builder;
 mod codec;
 mod record;
 
+pub(super) use batch::sequence_plus;
 pub use batch::{Attributes, BatchError, BatchHeader, Batches, HEADER_BYTES};
-pub use builder::{BatchBuilder, control_batch};
+pub use builder::{BatchBuilder, Marker};
 pub use codec::Codec;
 pub use record::{Record, RecordError, Records, decode};
 

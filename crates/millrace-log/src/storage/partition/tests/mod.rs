@@ -1,3 +1,5 @@
+mod transactions;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use proptest::prelude::*;
