@@ -80,7 +80,19 @@ static APIS: &[Api] = &[
     api!(CreateTopics, CreateTopicsRequest, 2..=7, create_topics),
     api!(DeleteTopics, DeleteTopicsRequest, 1..=6, delete_topics),
     api!(OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, 2..=4, offset_for_leader_epoch),
+    api!(DescribeConfigs, DescribeConfigsRequest, 1..=4, describe_configs),
+    api!(AlterConfigs, AlterConfigsRequest, 0..=2, alter_configs),
+    api!(DescribeLogDirs, DescribeLogDirsRequest, 1..=4, describe_log_dirs),
     api!(CreatePartitions, CreatePartitionsRequest, 0..=3, create_partitions),
+    api!(IncrementalAlterConfigs, IncrementalAlterConfigsRequest, 0..=1, incremental_alter_configs),
+    api!(
+        ListPartitionReassignments,
+        ListPartitionReassignmentsRequest,
+        0..=0,
+        list_partition_reassignments
+    ),
+    api!(DescribeCluster, DescribeClusterRequest, 0..=2, describe_cluster),
+    api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
 ];
 
 /// The only request that may want no answer, and whose answer may come after those behind it were
