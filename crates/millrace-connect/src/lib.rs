@@ -8,6 +8,7 @@
 //! that calls it, and nothing of SQL beyond the table.
 
 pub mod blackhole;
+mod blocking;
 pub mod datagen;
 mod dead_letter;
 mod duration;

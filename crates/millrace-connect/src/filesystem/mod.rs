@@ -1,6 +1,5 @@
 //! The connector `filesystem`: files as tables.
 
-mod blocking;
 mod committable;
 pub(crate) mod input;
 mod listing;
@@ -71,6 +70,6 @@ impl Connector for Filesystem {
             partitioning,
             rolling: options.rolling,
         };
-        Ok(SinkTable { sink: Arc::new(sink), single_writer: false })
+        Ok(SinkTable { sink: Arc::new(sink), single_writer: false, parallelism: None })
     }
 }

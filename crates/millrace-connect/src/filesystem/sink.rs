@@ -28,13 +28,13 @@ use millrace_core::{
     Batch, CheckpointId, Columns, Prepared, Result, Sink, SinkContext, SinkWriter,
 };
 
-use super::blocking::blocking;
 use super::committable::{CommitKind, FileCommittable, Kept, SinkState, commit};
 use super::input::io_error;
 use super::part_file::{ClosedPart, PartFile, PreparedPart, sync_directory};
 use super::partition::Partitioning;
 use super::rolling::RollingPolicy;
 use super::sweep::sweep;
+use crate::blocking::blocking;
 use crate::format::Format;
 
 /// How many partitions a subtask fills at the same time; beyond, the one that was opened first is

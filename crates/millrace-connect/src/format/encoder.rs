@@ -22,8 +22,14 @@ pub(crate) trait Encoder: Send {
 
 /// Turns rows into lines of text.
 pub(crate) trait Lines: Send {
-    /// Appends a line for each row.
-    fn append(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> io::Result<()>;
+    /// Appends a line for each row, and tells `on_line` where each ends in `out`, behind its line
+    /// end.
+    fn append(
+        &mut self,
+        rows: &RecordBatch,
+        out: &mut Vec<u8>,
+        on_line: &mut dyn FnMut(usize),
+    ) -> io::Result<()>;
 }
 
 /// Writes lines to a file.
@@ -49,7 +55,7 @@ impl<L> LineEncoder<L> {
 
 impl<L: Lines> Encoder for LineEncoder<L> {
     fn write(&mut self, rows: &RecordBatch) -> io::Result<()> {
-        self.lines.append(rows, &mut self.buffer)?;
+        self.lines.append(rows, &mut self.buffer, &mut |_| {})?;
         if self.buffer.len() >= BUFFER_BYTES {
             self.write_out()?;
         }

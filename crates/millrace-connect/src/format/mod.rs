@@ -8,6 +8,8 @@ pub(crate) mod csv;
 pub(crate) mod display;
 pub(crate) mod encoder;
 pub(crate) mod json;
+#[cfg(feature = "kafka")]
+pub(crate) mod message_encoder;
 pub(crate) mod parquet;
 pub(crate) mod parse;
 pub(crate) mod record;
@@ -134,6 +136,25 @@ impl Format {
             Format::Csv(csv) => Ok(csv.encoder(file, schema)),
             Format::Json(json) => Ok(json.encoder(file)),
             Format::Parquet(parquet) => parquet.encoder(file, schema),
+        }
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl Format {
+    /// Turns rows of `schema` into messages.
+    ///
+    /// # Errors
+    /// `FixInput` when the format is not for messages, or cannot write one of the columns.
+    pub fn message_encoder(
+        &self,
+        schema: &Schema,
+    ) -> Result<Box<dyn message_encoder::MessageEncoder>> {
+        self.check_writable(schema)?;
+        match self {
+            Format::Csv(csv) => csv.message_encoder(),
+            Format::Json(json) => Ok(json.message_encoder()),
+            Format::Parquet(_) => Err(Error::fix_input("format `parquet` is not for messages")),
         }
     }
 }

@@ -101,7 +101,12 @@ impl CsvLines {
 }
 
 impl Lines for CsvLines {
-    fn append(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> io::Result<()> {
+    fn append(
+        &mut self,
+        rows: &RecordBatch,
+        out: &mut Vec<u8>,
+        on_line: &mut dyn FnMut(usize),
+    ) -> io::Result<()> {
         if let Some(names) = self.header.take() {
             self.put_header(&names, out)?;
         }
@@ -126,6 +131,7 @@ impl Lines for CsvLines {
                 self.put(&cell, index == 0, out)?;
             }
             out.push(b'\n');
+            on_line(out.len());
         }
         self.cell = cell;
         Ok(())

@@ -14,6 +14,8 @@ use self::decoder::CsvDecoder;
 use self::dialect::Dialect;
 use self::encoder::CsvLines;
 use super::encoder::{Encoder, LineEncoder};
+#[cfg(feature = "kafka")]
+use super::message_encoder::{LineMessages, MessageEncoder};
 use super::record::{CellErrors, RecordDecoder};
 use super::{ReadSchema, cells, check_writable};
 use crate::Options;
@@ -48,5 +50,19 @@ impl CsvFormat {
     pub fn encoder(&self, file: File, schema: &Schema) -> Box<dyn Encoder> {
         let names = schema.fields().iter().map(|field| field.name().clone()).collect();
         Box::new(LineEncoder::new(CsvLines::new(self.dialect.clone(), names), file))
+    }
+
+    /// Rows as messages: lines without line ends.
+    ///
+    /// # Errors
+    /// `FixInput` when messages are said to have a header.
+    #[cfg(feature = "kafka")]
+    pub fn message_encoder(&self) -> Result<Box<dyn MessageEncoder>> {
+        if self.dialect.header {
+            return Err(millrace_core::Error::fix_input(
+                "option `csv.header` cannot be `true` for messages",
+            ));
+        }
+        Ok(Box::new(LineMessages::new(CsvLines::new(self.dialect.clone(), Vec::new()))))
     }
 }

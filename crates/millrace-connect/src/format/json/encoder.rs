@@ -17,7 +17,12 @@ pub(crate) struct JsonLines {
 }
 
 impl Lines for JsonLines {
-    fn append(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> io::Result<()> {
+    fn append(
+        &mut self,
+        rows: &RecordBatch,
+        out: &mut Vec<u8>,
+        on_line: &mut dyn FnMut(usize),
+    ) -> io::Result<()> {
         let style = match self.style {
             TimestampStyle::Sql => TextStyle::Sql,
             TimestampStyle::Iso8601 => TextStyle::Iso8601,
@@ -73,6 +78,7 @@ impl Lines for JsonLines {
                 }
             }
             out.extend_from_slice(b"}\n");
+            on_line(out.len());
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ use millrace_core::{Error, Result};
 use self::decoder::{JsonDecoder, is_nested};
 use self::encoder::JsonLines;
 use super::encoder::{Encoder, LineEncoder};
+#[cfg(feature = "kafka")]
+use super::message_encoder::{LineMessages, MessageEncoder};
 use super::parse::TimestampStyle;
 use super::record::{CellErrors, RecordDecoder};
 use super::{ReadSchema, cells, check_writable};
@@ -77,7 +79,16 @@ impl JsonFormat {
     }
 
     pub fn encoder(&self, file: File) -> Box<dyn Encoder> {
-        let lines = JsonLines { style: self.style, skip_nulls: self.skip_nulls };
-        Box::new(LineEncoder::new(lines, file))
+        Box::new(LineEncoder::new(self.lines(), file))
+    }
+
+    /// Rows as messages: lines without line ends.
+    #[cfg(feature = "kafka")]
+    pub fn message_encoder(&self) -> Box<dyn MessageEncoder> {
+        Box::new(LineMessages::new(self.lines()))
+    }
+
+    fn lines(&self) -> JsonLines {
+        JsonLines { style: self.style, skip_nulls: self.skip_nulls }
     }
 }

@@ -1,4 +1,4 @@
-//! Work that waits for a disk, off the task's thread.
+//! Work that waits for a disk or another process, off the task's thread.
 
 use millrace_core::seam::Seams;
 use millrace_core::{Error, Result};
@@ -19,7 +19,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }));
     let ended = ended.await;
     receiver.try_recv().unwrap_or_else(|_| {
-        let error = Error::report("work on files did not come to its end");
+        let error = Error::report("blocking work did not come to its end");
         Err(match ended {
             Err(cause) => error.caused_by(cause),
             Ok(()) => error,
