@@ -28,7 +28,7 @@ impl Connector for Blackhole {
 
     fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
         table.options.finish(&table.name)?;
-        Ok(SinkTable { sink: Arc::new(BlackholeSink), single_writer: false })
+        Ok(SinkTable { sink: Arc::new(BlackholeSink), single_writer: false, parallelism: None })
     }
 }
 

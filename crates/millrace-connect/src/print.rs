@@ -58,7 +58,11 @@ impl Connector for Print {
                 )));
             }
         }
-        Ok(SinkTable { sink: Arc::new(PrintSink { identifier, target }), single_writer: true })
+        Ok(SinkTable {
+            sink: Arc::new(PrintSink { identifier, target }),
+            single_writer: true,
+            parallelism: None,
+        })
     }
 }
 

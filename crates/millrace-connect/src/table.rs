@@ -92,6 +92,8 @@ pub struct SinkTable {
     pub sink: Arc<dyn Sink>,
     /// The sink wants one writer, whatever the job's parallelism (`print` to one terminal).
     pub single_writer: bool,
+    /// How many writers the table asks for (`sink.parallelism`); `None` is the job's parallelism.
+    pub parallelism: Option<usize>,
 }
 
 /// One kind of table, chosen by the option `connector`.

@@ -73,25 +73,35 @@ pub(crate) fn client_error(doing: impl std::fmt::Display, cause: KafkaError) -> 
 /// may work again.
 fn kind_of(code: Option<RDKafkaErrorCode>) -> ErrorKind {
     use RDKafkaErrorCode::{
-        Authentication, ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidConfig,
-        InvalidTopic, MessageSizeTooLarge, SaslAuthenticationFailed, TopicAuthorizationFailed,
-        TransactionalIdAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition,
-        UnsupportedCompressionType, UnsupportedSASLMechanism, UnsupportedVersion,
+        Authentication, ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidArgument,
+        InvalidConfig, InvalidMessageSize, InvalidRecord, InvalidTimestamp, InvalidTopic,
+        InvalidTransactionTimeout, MessageSizeTooLarge, PolicyViolation, SaslAuthenticationFailed,
+        TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition,
+        UnknownTopic, UnknownTopicOrPartition, UnsupportedCompressionType, UnsupportedFeature,
+        UnsupportedSASLMechanism, UnsupportedVersion,
     };
     match code {
         Some(
             Authentication
             | ClusterAuthorizationFailed
             | GroupAuthorizationFailed
+            | InvalidArgument
             | InvalidConfig
+            | InvalidMessageSize
+            | InvalidRecord
+            | InvalidTimestamp
             | InvalidTopic
+            | InvalidTransactionTimeout
             | MessageSizeTooLarge
+            | PolicyViolation
             | SaslAuthenticationFailed
             | TopicAuthorizationFailed
             | TransactionalIdAuthorizationFailed
+            | UnknownPartition
             | UnknownTopic
             | UnknownTopicOrPartition
             | UnsupportedCompressionType
+            | UnsupportedFeature
             | UnsupportedSASLMechanism
             | UnsupportedVersion,
         ) => ErrorKind::FixInput,
@@ -109,6 +119,39 @@ fn hint_for(code: RDKafkaErrorCode) -> Option<&'static str> {
         RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
             Some("create the topic, or look at the option `topic`")
         }
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed
+        | RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+            Some("allow the user of this table to do it, by an ACL of the cluster")
+        }
+        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize => Some(
+            "raise the topic's `max.message.bytes` and the table's `properties.message.max.bytes`, \
+             or write smaller rows",
+        ),
+        RDKafkaErrorCode::InvalidRecord => {
+            Some("a topic with `cleanup.policy` = `compact` takes no records without a key")
+        }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_next_run_would_meet_again_is_for_the_user_to_fix() {
+        use RDKafkaErrorCode::{
+            AllBrokersDown, MessageSizeTooLarge, MessageTimedOut, NotEnoughReplicas,
+            TopicAuthorizationFailed,
+        };
+        let error = |code| client_error("cannot write", KafkaError::MessageProduction(code));
+        for code in [TopicAuthorizationFailed, MessageSizeTooLarge] {
+            assert_eq!(error(code).kind(), ErrorKind::FixInput, "{code}");
+            assert!(error(code).hint_text().is_some(), "{code}");
+        }
+        for code in [MessageTimedOut, NotEnoughReplicas, AllBrokersDown] {
+            assert_eq!(error(code).kind(), ErrorKind::Retry, "{code}");
+        }
     }
 }

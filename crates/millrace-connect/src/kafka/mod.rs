@@ -5,10 +5,13 @@
 mod client;
 mod options;
 mod properties;
+mod sink;
+mod wire;
 
 use millrace_core::{Error, Result};
 
 use self::options::TableOptions;
+pub use self::sink::DeliveryGuarantee;
 use crate::{Connector, SinkTable, SourceTable, TableSpec};
 
 /// Topics of Apache Kafka or of the embedded log.
@@ -29,10 +32,9 @@ impl Connector for Kafka {
     }
 
     fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
-        TableOptions::of(table)?;
-        Err(Error::fix_input(format!(
-            "table `{}` cannot be written to: connector `kafka` only knows its options so far",
-            table.name
-        )))
+        let common = TableOptions::of(table)?;
+        let sink = sink::table_sink(table, common)?;
+        table.options.finish(&table.name)?;
+        Ok(sink)
     }
 }

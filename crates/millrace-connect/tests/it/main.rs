@@ -7,6 +7,8 @@ mod file_sink;
 mod golden;
 mod harness;
 mod json;
+#[cfg(feature = "kafka")]
+mod kafka_sink;
 mod parquet;
 mod round_trip;
 mod speed;

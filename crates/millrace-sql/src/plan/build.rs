@@ -73,9 +73,10 @@ impl PlanBuilder {
         let spans = output_places(query);
         let (fields, columns, not_null) = shape.shape(&names, flow.columns.clone(), &spans)?;
         let target = shape.target(&fields)?;
-        let single = match &target {
-            Target::Table { sink, .. } => sink.single_writer,
-            Target::Output { .. } => true,
+        let parallelism = match &target {
+            Target::Table { sink, .. } if sink.single_writer => 1,
+            Target::Table { sink, .. } => sink.parallelism.unwrap_or(self.parallelism),
+            Target::Output { .. } => 1,
         };
         let schema = Arc::new(Schema::new(fields));
         let calc = Flow { columns, rowtime: None, ..flow };
@@ -85,7 +86,7 @@ impl PlanBuilder {
             inputs: rows,
             schema,
             rowtime: None,
-            parallelism: if single { 1 } else { self.parallelism },
+            parallelism,
             // Where rows go is all that a sink's state is about.
             identity: format!("sink {}", shape.name()),
         };

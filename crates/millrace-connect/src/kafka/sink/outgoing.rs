@@ -1,0 +1,55 @@
+//! Records on their way to a topic.
+
+use std::ops::Range;
+
+use millrace_core::{Batch, Result, Subtask};
+
+/// One record, its texts in the arena of an [`Outgoing`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutgoingRecord {
+    /// `None` is Kafka's null: no key.
+    pub key: Option<Range<usize>>,
+    /// `None` is Kafka's null: in a compacted topic, the key's deletion.
+    pub value: Option<Range<usize>>,
+    /// `None` leaves it to the partitioner.
+    pub partition: Option<i32>,
+    /// In milliseconds since 1970; `None` is the time of sending.
+    pub timestamp_ms: Option<i64>,
+    /// Names and values, in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// A batch of records, made from a batch of rows. Used again and again, for its memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outgoing {
+    /// Keys and values, end to end.
+    pub bytes: Vec<u8>,
+    pub records: Vec<OutgoingRecord>,
+}
+
+impl Outgoing {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
+    /// The text in `range`.
+    pub fn text(&self, range: &Option<Range<usize>>) -> Option<&[u8]> {
+        range.as_ref().map(|range| &self.bytes[range.clone()])
+    }
+}
+
+/// Turns batches of rows into records. One for each subtask.
+pub(crate) trait Serializer: Send {
+    /// Appends a record for each row of `batch`, in their order.
+    ///
+    /// # Errors
+    /// `FixInput` for a row that has no such record, `Report` for a batch of another type.
+    fn serialize(&mut self, batch: Batch, out: &mut Outgoing) -> Result<()>;
+}
+
+/// Makes the serializers of a sink.
+pub(crate) trait Serialization: Send + Sync {
+    /// The serializer of `subtask`, for a topic of so many partitions.
+    fn serializer(&self, subtask: Subtask, partitions: i32) -> Box<dyn Serializer>;
+}

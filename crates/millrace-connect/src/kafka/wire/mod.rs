@@ -1,0 +1,21 @@
+//! A small client for what librdkafka cannot do: end a transaction that another producer began.
+//!
+//! A producer that died between `prepare` and `commit` leaves an open transaction behind. Kafka
+//! lets anybody who names its transactional id, producer id and epoch end it, but librdkafka only
+//! ends transactions that it began itself. So the few requests that recovery takes are spoken here,
+//! over `kafka-protocol`: one request at a time over one connection a broker, the versions agreed
+//! with each broker by `ApiVersions`.
+//!
+//! Connections are plain or log in with SASL PLAIN; [`Security::of`] refuses other settings.
+
+mod client;
+mod connection;
+mod fault;
+mod security;
+mod transactions;
+mod witness;
+
+pub(crate) use self::client::WireClient;
+pub(crate) use self::security::Security;
+pub(crate) use self::transactions::End;
+pub(crate) use self::witness::{Outcome, Witness};
