@@ -18,6 +18,7 @@ pub mod config;
 pub mod error;
 pub mod server;
 pub mod storage;
+pub mod transaction;
 
 pub use broker::Broker;
 pub use config::{BrokerConfig, FsyncPolicy};

@@ -1,0 +1,4 @@
+mod model;
+mod rules;
+mod service;
+mod stored;

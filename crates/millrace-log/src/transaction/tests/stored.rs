@@ -1,0 +1,85 @@
+//! What stands in `__transaction_state` stays readable.
+
+use super::super::record::{decode, encode};
+use super::super::*;
+
+const GOLDEN: &str = include_str!("../../../tests/golden/transaction-state-v1.txt");
+
+fn entries() -> Vec<Entry> {
+    let ongoing = Transaction {
+        producer: Producer { id: 4_711, epoch: 3 },
+        renewed_from: Some(Producer { id: 4_710, epoch: 32_766 }),
+        timeout_ms: 60_000,
+        state: TransactionState::Ongoing,
+        partitions: Partitions::from([
+            ("__consumer_offsets".to_owned(), [0].into()),
+            ("orders".to_owned(), [0, 2].into()),
+        ]),
+        started_ms: Some(1_795_000_000_000),
+        updated_ms: 1_795_000_000_250,
+    };
+    let transaction = |id: &str, transaction| Entry::Transaction { id: id.to_owned(), transaction };
+    let mut entries = vec![
+        Entry::ProducerIds { below: 5_000 },
+        transaction("billing-0", Some(ongoing.clone())),
+        transaction("gone", None),
+        transaction("new", Some(Transaction::new(4_712, 1, 1_795_000_000_000))),
+    ];
+    for state in TransactionState::ALL {
+        entries.push(transaction(state.name(), Some(Transaction { state, ..ongoing.clone() })));
+    }
+    entries
+}
+
+fn lines(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for (key, value) in entries.iter().map(encode) {
+        let value = value.unwrap_or_default();
+        text += &format!(
+            "{}\t{}\n",
+            std::str::from_utf8(&key).unwrap(),
+            std::str::from_utf8(&value).unwrap()
+        );
+    }
+    text
+}
+
+#[test]
+fn entries_of_version_1_stay_readable_and_are_what_is_written() {
+    let mut read = Vec::new();
+    for line in GOLDEN.lines() {
+        let (key, value) = line.split_once('\t').expect("a key and a value");
+        let value = Some(value.as_bytes()).filter(|value| !value.is_empty());
+        read.push(decode(key.as_bytes(), value).expect("a golden line can be read"));
+    }
+    assert_eq!(read, entries());
+    assert_eq!(lines(&entries()), GOLDEN);
+}
+
+#[test]
+#[ignore = "writes the golden file of a new version"]
+fn write_golden_file() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/transaction-state-v1.txt");
+    std::fs::write(path, lines(&entries())).unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_its_reason() {
+    let reason = |key: &[u8], value: Option<&[u8]>| decode(key, value).unwrap_err().to_string();
+    assert!(reason(b"other", None).contains("key"));
+    assert!(reason(b"\xff", None).contains("key"));
+    assert!(reason(b"producer-ids", None).contains("missing"));
+    assert!(reason(b"producer-ids", Some(br#"{"version":2}"#)).contains("version 2"));
+    assert!(reason(b"transaction:a", Some(b"")).contains("can't be read"));
+    assert!(reason(b"transaction:a", Some(br#"{"version":1}"#)).contains("can't be read"));
+}
+
+#[test]
+fn a_cut_value_is_refused_wherever_it_is_cut() {
+    for (key, value) in entries().iter().map(encode) {
+        let Some(value) = value else { continue };
+        for cut in 0..value.len() {
+            assert!(decode(&key, Some(&value[..cut])).is_err(), "{key:?} cut at {cut}");
+        }
+    }
+}
