@@ -1,21 +1,22 @@
 //! The broker: all that one data directory holds, without the network.
 
 mod directory;
-pub(crate) mod settings;
+mod participants;
 mod topic_name;
 mod topics;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use kafka_protocol::error::ResponseError;
 use millrace_core::seam::Seams;
 use tokio::sync::oneshot;
 
 use crate::config::BrokerConfig;
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::storage::PartitionLog;
+use crate::transaction::Transactions;
 use directory::{DataLock, Meta};
 pub(crate) use topic_name::check_topic_name;
 pub use topics::{NewTopic, Topic, Topics};
@@ -41,6 +42,7 @@ pub struct Broker {
     lock: Mutex<DataLock>,
     cluster_id: String,
     topics: Topics,
+    transactions: Arc<Transactions>,
     address: OnceLock<SocketAddr>,
 }
 
@@ -65,14 +67,20 @@ impl Broker {
                 topics.create(internal_topic(name))?;
             }
         }
-        Ok(Arc::new(Broker {
+        let transactions =
+            Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
+        let broker = Arc::new(Broker {
             config,
             seams,
             lock: Mutex::new(lock),
             cluster_id: meta.cluster_id,
             topics,
+            transactions,
             address: OnceLock::new(),
-        }))
+        });
+        let participants: Weak<Broker> = Arc::downgrade(&broker);
+        broker.transactions.recover(participants);
+        Ok(broker)
     }
 
     /// The settings that it was opened with.
@@ -83,6 +91,11 @@ impl Broker {
     /// Its topics.
     pub fn topics(&self) -> &Topics {
         &self.topics
+    }
+
+    /// Its transactions.
+    pub fn transactions(&self) -> &Arc<Transactions> {
+        &self.transactions
     }
 
     /// A partition of a topic, if there is one.
@@ -126,11 +139,6 @@ impl Broker {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).describe(Some(address))
     }
 
-    /// Where it is served, once it is.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.address.get().copied()
-    }
-
     /// Where a client that came to the address `reached` should connect to.
     pub(crate) fn advertised(&self, reached: IpAddr) -> (String, u16) {
         let port = self.address.get().map_or(0, SocketAddr::port);
@@ -160,6 +168,12 @@ impl Broker {
         }
         outcome
     }
+}
+
+/// The partition of an internal topic.
+fn first_partition(topics: &Topics, name: &str) -> Result<Arc<PartitionLog>> {
+    let partition = topics.get(name).and_then(|topic| topic.partition(0).cloned());
+    partition.ok_or_else(|| LogError::Config(format!("the topic `{name}` has no partition")))
 }
 
 fn internal_topic(name: &str) -> NewTopic {

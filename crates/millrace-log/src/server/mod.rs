@@ -22,9 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
-pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
-pub(crate) use connection::IDLE_TIMEOUT;
 pub(crate) use peer::Peer;
 
 /// A broker that listens.
@@ -66,6 +64,7 @@ impl Server {
             broker: broker.clone(),
             stopping: stopped,
         });
+        broker.transactions().start();
         let accepting =
             broker.seams().spawner.spawn("log-accept", Box::pin(accept(listener, shared)));
         tracing::info!(%address, "the log listens");

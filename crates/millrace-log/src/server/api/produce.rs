@@ -16,7 +16,9 @@ use super::partition::find_topic;
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::storage::records::Batches;
 use crate::storage::{Appended, Origin, PartitionLog};
+use crate::transaction::{Admission, Producer, refused_batch};
 
 /// From this version on topics are named by their ids.
 const BY_ID: i16 = 13;
@@ -43,6 +45,7 @@ pub(crate) fn begin(
         waiting: Vec::new(),
     };
     let acks_are_known = matches!(request.acks, -1..=1);
+    let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     for (topic_place, data) in request.topic_data.into_iter().enumerate() {
         let topic = find_topic(broker, &data.name, data.topic_id, version >= BY_ID);
         let mut answer =
@@ -51,7 +54,13 @@ pub(crate) fn begin(
             let appended = match &topic {
                 _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks.into()),
                 Err(code) => Err((*code).into()),
-                Ok(topic) => append(topic, partition.index, partition.records),
+                Ok(topic) => {
+                    let admit = |records: &Bytes| {
+                        let place = (topic.name.as_str(), partition.index);
+                        admit(broker, transactional_id, place, records, version)
+                    };
+                    append(topic, partition.index, partition.records, admit)
+                }
             };
             if let Ok((log, appended)) = &appended {
                 begun.waiting.push((log.clone(), appended.last_offset, topic_place, place));
@@ -68,6 +77,7 @@ fn append(
     topic: &Topic,
     index: i32,
     records: Option<Bytes>,
+    admit: impl FnOnce(&Bytes) -> Result<Option<Admission>, ResponseError>,
 ) -> Result<(Arc<PartitionLog>, Appended)> {
     if topic.internal {
         return Err(LogError::rejected(
@@ -77,8 +87,35 @@ fn append(
     }
     let log = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let records = records.ok_or(ResponseError::InvalidRecord)?;
+    // Held until the batch is in the log: the markers of its transaction wait for it.
+    let _admission = admit(&records)?;
     let appended = log.append(records, Origin::Client)?;
     Ok((log.clone(), appended))
+}
+
+/// Checks that transactional batches belong to an open transaction of their partition. What is
+/// wrong with batches otherwise is for the partition to say.
+fn admit(
+    broker: &Broker,
+    transactional_id: Option<&str>,
+    (topic, partition): (&str, i32),
+    records: &Bytes,
+    version: i16,
+) -> Result<Option<Admission>, ResponseError> {
+    /// From this version on clients know that a transaction may have to be aborted.
+    const KNOWS_ABORTABLE: i16 = 11;
+    let headers =
+        Batches::new(records.clone()).map_while(|batch| batch.ok().map(|(header, _)| header));
+    let mut producers = headers
+        .filter(|header| header.attributes.is_transactional())
+        .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch });
+    let Some(producer) = producers.next() else { return Ok(None) };
+    let id = transactional_id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
+    if producers.any(|other| other != producer) {
+        return Err(ResponseError::InvalidProducerIdMapping);
+    }
+    let admission = broker.transactions().admit(id, producer, topic, partition);
+    admission.map(Some).map_err(|code| refused_batch(code, version >= KNOWS_ABORTABLE))
 }
 
 fn answer_partition(
