@@ -20,13 +20,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MILLRACE_KAFKA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/millrace/kafka}
 dependency_plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
-start_timeout_s=90
-
-fail() {
-    echo "kafka: $1" >&2
-    exit "${2:-1}"
-}
-skip() { fail "skipped: $1" 77; }
+command_marker='kafka.Kafka '
+. "$here/process.sh"
 
 # The jars as the lock has them, and no others.
 verified() {
@@ -67,17 +62,6 @@ lock() {
     (cd "$fetched" && sha256sum ./*.jar | sed 's# \./# #' | sort -k 2) >"$here/kafka.lock"
     rm -rf "$fetched"
     echo "$(wc -l <"$here/kafka.lock") jars are locked"
-}
-
-free_port() {
-    local port
-    for port in $(shuf -i 20000-32000 -n 50); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "no free port was found"
 }
 
 # One node: internal topics have one replica and few partitions. What a test would wait for happens soon:
@@ -128,14 +112,6 @@ address() {
     sed -n 's#^advertised.listeners=[A-Z_]*://##p' "$data/server.properties" | tail -n 1 | cut -d, -f 1
 }
 
-# The process must be this broker: its id may have gone to another process since.
-pid() {
-    local id
-    id=$(cat "$data/pid" 2>/dev/null) || return 1
-    tr '\0' ' ' <"/proc/$id/cmdline" 2>/dev/null | grep -qF "kafka.Kafka $data/server.properties" || return 1
-    echo "$id"
-}
-
 # Replaces the settings that are given again; the others stay.
 keep_settings() {
     local setting
@@ -163,42 +139,12 @@ start() {
         kafka.Kafka "$data/server.properties" >>"$data/server.log" 2>&1 </dev/null &
     id=$!
     echo "$id" >"$data/pid"
-    until grep -q "Kafka Server started" "$data/server.log"; do
-        if ! kill -0 "$id" 2>/dev/null; then
-            tail -n 20 "$data/server.log" >&2
-            fail "the broker ended at its start; its log is $data/server.log"
-        fi
-        if [ $((SECONDS - began)) -ge $start_timeout_s ]; then
-            kill -9 "$id"
-            fail "the broker was not ready within $start_timeout_s s; its log is $data/server.log"
-        fi
-        sleep 0.1
-    done
+    await_start "$id" grep -q "Kafka Server started" "$data/server.log"
     address
 }
 
-# Waits until the process is gone, so that its port and files are free.
-end_by() {
-    local id waited_ds=0
-    id=$(pid) || return 0
-    kill "-$1" "$id"
-    while pid >/dev/null; do
-        sleep 0.1
-        waited_ds=$((waited_ds + 1))
-        if [ $waited_ds -eq 300 ]; then kill -9 "$id"; fi
-    done
-    rm -f "$data/pid"
-}
-
-verb=${1:-}
-[ -n "$verb" ] && shift || fail "which verb? see the head of scripts/kafka/broker.sh" 2
-case $verb in
-    start | address | pid | stop | kill)
-        [ -n "${1:-}" ] || fail "\`$verb\` needs the broker's data directory" 2
-        data=$(realpath -m "$1")
-        shift
-        ;;
-esac
+take_verb "$@"
+shift "$taken"
 case $verb in
     resolve)
         dir=$(jars)

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 CASES = {}
 RESTARTING_CASES = {}
+TOOL_CASES = {}
 WAIT_S = 30
 
 
@@ -32,6 +33,12 @@ def case(function):
 def restarting_case(function):
     """A case that kills the broker: it has the broker for itself, and needs to be told how to control it."""
     RESTARTING_CASES[function.__name__] = function
+    return function
+
+
+def tool_case(function):
+    """A case that runs programs of Kafka's: each is a JVM, so that few of them run at once."""
+    TOOL_CASES[function.__name__] = function
     return function
 
 

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Starts and stops the embedded log as a broker, with the verbs of broker.sh:
+#
+#   embedded.sh start DATA     starts it, prints HOST:PORT when it is ready; one that ran there before comes
+#                              back on the same port
+#   embedded.sh address|pid|stop|kill DATA
+#
+# MILLRACE_LOG_SERVER is the command to run, to which `--listen ADDR --data DIR` are given (default: the
+# example of millrace-log, which must have been built). The broker's log is DATA/server.log, its data
+# DATA/log.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+server=${MILLRACE_LOG_SERVER:-${CARGO_TARGET_DIR:-$here/../../target}/debug/examples/serve}
+command_marker='--data '
+. "$here/process.sh"
+
+start() {
+    local id
+    if id=$(pid); then fail "a broker runs in $data already (process $id)"; fi
+    mkdir -p "$data/log"
+    [ -f "$data/address" ] || echo "127.0.0.1:$(free_port)" >"$data/address"
+    : >"$data/ready"
+    # The server's command is split into words on purpose.
+    # shellcheck disable=SC2086
+    setsid $server --listen "$(cat "$data/address")" --data "$data/log" \
+        >"$data/ready" 2>>"$data/server.log" </dev/null &
+    id=$!
+    echo "$id" >"$data/pid"
+    await_start "$id" grep -q . "$data/ready"
+    cat "$data/address"
+}
+
+take_verb "$@"
+shift "$taken"
+case $verb in
+    start) start ;;
+    address) cat "$data/address" ;;
+    pid) pid ;;
+    stop) end_by INT ;;
+    kill) end_by KILL ;;
+    *) fail "there is no verb \`$verb\`; see the head of scripts/kafka/embedded.sh" 2 ;;
+esac
