@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
+use std::time::UNIX_EPOCH;
 
 use super::index::{Entry, Index};
 use super::lock;
@@ -143,6 +144,27 @@ impl Segment {
     /// Forces what was written to the disk.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| self.error("sync", source))
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// When the file was last changed, in milliseconds since 1970, if the system knows.
+    pub fn modified_ms(&self) -> Option<i64> {
+        let modified = self.file.metadata().ok()?.modified().ok()?;
+        let since = modified.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    }
+
+    /// Takes the file out of its directory; who holds the segment can go on reading it.
+    pub fn remove(&self) -> Result<()> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.error("remove", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn error(&self, action: &'static str, source: io::Error) -> LogError {

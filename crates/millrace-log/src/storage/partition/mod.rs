@@ -10,9 +10,12 @@
 //! before the first transaction whose end is not seen yet.
 
 mod append;
+mod lookup;
 mod prepare;
 mod read;
 mod recovery;
+mod retention;
+mod stored;
 mod sync;
 mod transaction;
 
@@ -68,6 +71,8 @@ struct Shared {
     fsync: FsyncPolicy,
     seams: Seams,
     config: RwLock<Arc<TopicConfig>>,
+    /// Held while segments are dropped or rewritten; taken before `writer`.
+    maintenance: Mutex<()>,
     /// Taken before `view`, never the other way round.
     writer: Mutex<Writer>,
     view: RwLock<View>,
@@ -99,7 +104,9 @@ impl View {
     fn last_stable(&self) -> i64 {
         let unseen = self.unseen_ends.iter().map(|(first_offset, _)| *first_offset);
         let undecided = unseen.chain(self.first_open).min();
-        undecided.map_or(self.high_watermark, |first| first.min(self.high_watermark))
+        let stable = undecided.map_or(self.high_watermark, |first| first.min(self.high_watermark));
+        // A transaction's beginning may have been dropped.
+        stable.max(self.log_start)
     }
 
     /// Lets everything below be seen.
@@ -143,7 +150,7 @@ impl PartitionLog {
         let recovered = recovery::recover(dir, &config, seams.clock.now().as_millis())?;
         let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
         let view = View {
-            log_start: recovered.segments.first().map_or(0, |segment| segment.base_offset),
+            log_start: recovered.log_start,
             segments: Arc::new(recovered.segments),
             high_watermark: log_end,
             log_end,
@@ -155,6 +162,7 @@ impl PartitionLog {
             dir: dir.to_owned(),
             fsync,
             config: RwLock::new(Arc::new(config)),
+            maintenance: Mutex::new(()),
             writer: Mutex::new(Writer::new(&seams, recovered.producers)),
             view: RwLock::new(view),
             aborted: RwLock::new(recovered.aborted),

@@ -10,6 +10,7 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::retention::LogStart;
 use crate::storage::TopicConfig;
 use crate::storage::producers::{AbortedIndex, Producers};
 use crate::storage::records::{BatchError, BatchHeader, HEADER_BYTES, Marker};
@@ -28,6 +29,7 @@ pub struct Recovery {
 
 /// What is there.
 pub(super) struct Recovered {
+    pub log_start: i64,
     /// At least one.
     pub segments: Vec<Arc<Segment>>,
     pub producers: Producers,
@@ -53,10 +55,30 @@ pub(super) fn recover(dir: &Path, config: &TopicConfig, now_ms: i64) -> Result<R
         }
         segments.push(Arc::new(segment));
     }
-    if segments.is_empty() {
-        segments.push(Arc::new(Segment::create(dir, 0)?));
+    let log_start = begin_at(dir, &mut segments)?;
+    replay.aborted.forget_before(log_start);
+    Ok(Recovered {
+        log_start,
+        segments,
+        producers: replay.producers,
+        aborted: replay.aborted,
+        report,
+    })
+}
+
+/// Removes the segments that are wholly before the log's start, and says where that is.
+fn begin_at(dir: &Path, segments: &mut Vec<Arc<Segment>>) -> Result<i64> {
+    let kept_start = LogStart::read(dir)?.unwrap_or(0);
+    let log_end = segments.last().map_or(0, |segment| segment.next_offset());
+    if segments.is_empty() || log_end < kept_start {
+        // What a loss of power took had been deleted anyhow: the log goes on where it should begin.
+        segments.drain(..).try_for_each(|segment| segment.remove())?;
+        segments.push(Arc::new(Segment::create(dir, kept_start)?));
     }
-    Ok(Recovered { segments, producers: replay.producers, aborted: replay.aborted, report })
+    while segments.len() > 1 && segments[1].base_offset <= kept_start {
+        segments.remove(0).remove()?;
+    }
+    Ok(kept_start.max(segments[0].base_offset))
 }
 
 /// The segments in a directory, by their names.

@@ -26,6 +26,11 @@ impl AbortedIndex {
         }
     }
 
+    /// Drops those that ended before the offset.
+    pub fn forget_before(&mut self, offset: i64) {
+        self.entries.retain(|entry| entry.transaction.last_offset >= offset);
+    }
+
     /// Those that have records from `offset` to before `end`.
     pub fn between(&self, offset: i64, end: i64) -> Vec<AbortedTransaction> {
         let from = self.entries.partition_point(|entry| entry.transaction.last_offset < offset);

@@ -1,3 +1,4 @@
+mod retention;
 mod transactions;
 
 use bytes::Bytes;

@@ -1,0 +1,38 @@
+//! Small files beside the segments: replaced whole or not at all.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::sync::sync_dir;
+use crate::{LogError, Result};
+
+/// Reads a file of JSON; `None` when it is not there.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(LogError::io("read", path)(error)),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| LogError::Damaged {
+        path: path.to_owned(),
+        position: 0,
+        reason: error.to_string(),
+    })
+}
+
+/// Writes a file of JSON in `dir`; it is on the disk when this returns.
+pub(super) fn write_json(dir: &Path, path: &Path, value: &impl Serialize) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| {
+        let mut file = File::create(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    });
+    written.map_err(LogError::io("write", path))?;
+    sync_dir(dir)
+}
