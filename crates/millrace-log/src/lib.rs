@@ -16,6 +16,7 @@
 pub mod broker;
 pub mod config;
 pub mod error;
+mod group;
 pub mod server;
 pub mod storage;
 pub mod transaction;
