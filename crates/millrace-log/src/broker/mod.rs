@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::config::BrokerConfig;
 use crate::error::{LogError, Result};
+use crate::group::Groups;
 use crate::storage::PartitionLog;
 use crate::transaction::Transactions;
 use directory::{DataLock, Meta};
@@ -42,6 +43,7 @@ pub struct Broker {
     lock: Mutex<DataLock>,
     cluster_id: String,
     topics: Topics,
+    groups: Groups,
     transactions: Arc<Transactions>,
     address: OnceLock<SocketAddr>,
 }
@@ -67,6 +69,7 @@ impl Broker {
                 topics.create(internal_topic(name))?;
             }
         }
+        let groups = Groups::open(first_partition(&topics, OFFSETS_TOPIC)?, seams.clone())?;
         let transactions =
             Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
         let broker = Arc::new(Broker {
@@ -75,6 +78,7 @@ impl Broker {
             lock: Mutex::new(lock),
             cluster_id: meta.cluster_id,
             topics,
+            groups,
             transactions,
             address: OnceLock::new(),
         });
@@ -96,6 +100,11 @@ impl Broker {
     /// Its transactions.
     pub fn transactions(&self) -> &Arc<Transactions> {
         &self.transactions
+    }
+
+    /// The coordinator of groups.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// A partition of a topic, if there is one.

@@ -2,7 +2,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::Broker;
+use super::{Broker, OFFSETS_TOPIC};
 use crate::error::{LogError, Result};
 use crate::storage::TransactionOutcome;
 use crate::transaction::{BoxFuture, OpenTransaction, Participants, Producer};
@@ -20,14 +20,21 @@ impl Participants for Broker {
     ) -> Result<()> {
         // A topic that was deleted since has nothing open.
         let Some(log) = self.partition(topic, partition) else { return Ok(()) };
-        match log.append_marker(producer.id, producer.epoch, COORDINATOR_EPOCH, outcome) {
+        let written = log.append_marker(producer.id, producer.epoch, COORDINATOR_EPOCH, outcome);
+        match written {
             // The partition has seen a later owner, so this one's transaction has ended there. Only
             // a loss of power that took the coordinator's newest entries can lead to that.
             Err(LogError::Refused(ResponseError::InvalidProducerEpoch)) => {
                 tracing::warn!(topic, partition, ?producer, "a marker is older than its partition");
                 Ok(())
             }
-            written => written.map(|_| ()),
+            Err(error) => Err(error),
+            Ok(_) => {
+                if topic == OFFSETS_TOPIC {
+                    self.groups().complete_transaction(producer.id, outcome);
+                }
+                Ok(())
+            }
         }
     }
 

@@ -114,7 +114,6 @@ impl Coordinator {
     }
 
     /// Members leave; one result each, or one for all.
-    #[expect(clippy::type_complexity, reason = "a list of results, and what else happens")]
     pub(crate) fn leave(
         &mut self,
         group: &StrBytes,
@@ -261,7 +260,6 @@ impl Coordinator {
 
     /// For each partition, the records that take its offset away; refused for topics that members
     /// read.
-    #[expect(clippy::type_complexity, reason = "an error for all, or a result for each")]
     pub(crate) fn delete_offsets(
         &self,
         group: &StrBytes,

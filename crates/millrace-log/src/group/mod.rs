@@ -49,14 +49,19 @@
 
 pub(crate) mod command;
 pub(crate) mod coordinator;
+mod describe;
 mod join;
 pub(crate) mod member;
 pub(crate) mod offsets;
 mod rebalance;
 pub(crate) mod record;
+mod service;
 mod session;
 pub(crate) mod state;
+mod store;
 mod sync;
+
+pub(crate) use service::Groups;
 
 #[cfg(test)]
 mod tests;

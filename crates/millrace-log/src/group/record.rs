@@ -60,12 +60,6 @@ pub(crate) enum GroupRecord {
 }
 
 impl GroupRecord {
-    pub(super) fn group(&self) -> &StrBytes {
-        match self {
-            GroupRecord::Group { group, .. } | GroupRecord::Offset { group, .. } => group,
-        }
-    }
-
     /// Key and value.
     pub(super) fn encode(&self) -> (Bytes, Option<Bytes>) {
         let mut key = BytesMut::new();

@@ -57,6 +57,7 @@ impl Server {
         let listener = TcpListener::bind(&listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         broker.listens_on(address)?;
+        broker.groups().start_timer();
         let (stopping, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
             connections: Arc::new(Semaphore::new(broker.config().max_connections)),

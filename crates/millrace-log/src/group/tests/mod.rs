@@ -162,7 +162,7 @@ impl Machine {
     /// A group of these two in their first common generation, stable; the first leads.
     pub(super) fn stable_pair(&mut self) -> (MemberRef, MemberRef) {
         let (a, _) = self.join_dynamic("a");
-        let (b, joined_b) = self.join_dynamic("b");
+        let (_, joined_b) = self.join_dynamic("b");
         let joined_a = self.join(&Join { member_id: a, ..dynamic("a") });
         let (a, b) = (self.joined(joined_a), self.joined(joined_b));
         assert_eq!(a.leader, a.member_id);

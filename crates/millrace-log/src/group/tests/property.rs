@@ -176,9 +176,11 @@ impl World {
         let Some(Answer::Synced { assignment, .. }) = self.machine.answers.get(&ticket) else {
             return;
         };
-        let stored = self.machine.state() == State::Stable;
-        assert!(stored, "an assignment is handed out though the group is not stable");
-        assert!(assignment.is_empty() || *assignment != bytes(""), "an assignment is known");
+        let stable = self.machine.state() == State::Stable;
+        assert!(stable, "an assignment is handed out though the group is not stable");
+        let group = self.machine.coordinator.group(&text(GROUP)).expect("a stable group");
+        assert_eq!(*assignment, group.members[&member.member_id].assignment);
+        assert_eq!(member.generation, group.generation, "a stale member has got a part");
     }
 
     fn leave(&mut self, client: usize, by_instance: bool) {

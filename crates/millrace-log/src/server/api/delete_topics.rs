@@ -41,7 +41,7 @@ pub(crate) async fn handle(
             )),
             Ok(topic) => {
                 let name = topic.name.clone();
-                broker.blocking(move |broker| broker.topics().delete(&name)).await
+                delete(broker, name).await
             }
             Err(_) => topic
                 .as_ref()
@@ -65,6 +65,16 @@ pub(crate) async fn handle(
         results.push(result);
     }
     DeleteTopicsResponse::default().with_responses(results)
+}
+
+/// Deletes a topic, and then how far groups were in it: another of its name begins anew.
+async fn delete(broker: &Arc<Broker>, name: String) -> Result<()> {
+    let deleted = name.clone();
+    broker.blocking(move |broker| broker.topics().delete(&deleted)).await?;
+    if let Err(code) = broker.groups().forget_topic(&name).await {
+        tracing::warn!(topic = name, %code, "offsets of groups in a deleted topic are left");
+    }
+    Ok(())
 }
 
 fn find(broker: &Broker, asked: &DeleteTopicState) -> Result<Arc<Topic>> {

@@ -1,0 +1,24 @@
+use std::sync::Arc;
+
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
+
+use super::group::code;
+use crate::broker::Broker;
+use crate::server::Peer;
+
+/// Deletes groups that have no members, with their offsets.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: DeleteGroupsRequest,
+    _version: i16,
+) -> DeleteGroupsResponse {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for group in request.groups_names {
+        let result = broker.groups().delete(&group).await;
+        let result = DeletableGroupResult::default().with_error_code(code(result));
+        results.push(result.with_group_id(group));
+    }
+    DeleteGroupsResponse::default().with_results(results)
+}

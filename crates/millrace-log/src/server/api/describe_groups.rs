@@ -1,0 +1,50 @@
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::describe_groups_response::DescribedGroup;
+use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
+use kafka_protocol::protocol::StrBytes;
+
+use super::group::ALL_OPERATIONS;
+use crate::broker::Broker;
+use crate::group::state::State;
+use crate::server::Peer;
+
+/// From this version on a group that is not there is an error.
+const UNKNOWN_IS_ERROR: i16 = 6;
+
+/// Where groups stand, and who is in them.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: DescribeGroupsRequest,
+    version: i16,
+) -> DescribeGroupsResponse {
+    let operations = match request.include_authorized_operations {
+        true => ALL_OPERATIONS,
+        false => i32::MIN,
+    };
+    let groups = broker.groups().with(|coordinator| {
+        let groups = request.groups.into_iter().map(|id| {
+            let described = match coordinator.group(&id) {
+                Some(group) => group.describe(),
+                None => unknown(&id, version),
+            };
+            described.with_group_id(id).with_authorized_operations(operations)
+        });
+        groups.collect()
+    });
+    DescribeGroupsResponse::default().with_groups(groups)
+}
+
+fn unknown(id: &GroupId, version: i16) -> DescribedGroup {
+    let dead = StrBytes::from_static_str(State::Dead.name());
+    let described = DescribedGroup::default().with_group_state(dead);
+    if version < UNKNOWN_IS_ERROR {
+        return described;
+    }
+    let message = format!("Group {} not found.", id.as_str());
+    described
+        .with_error_code(ResponseError::GroupIdNotFound.code())
+        .with_error_message(Some(StrBytes::from_string(message)))
+}
