@@ -7,7 +7,7 @@ use crate::blackhole::Blackhole;
 use crate::datagen::Datagen;
 use crate::filesystem::Filesystem;
 #[cfg(feature = "kafka")]
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, UpsertKafka};
 use crate::print::Print;
 
 /// One line for each.
@@ -18,6 +18,8 @@ const CONNECTORS: &[&dyn Connector] = &[
     #[cfg(feature = "kafka")]
     &Kafka,
     &Print,
+    #[cfg(feature = "kafka")]
+    &UpsertKafka,
 ];
 
 /// The connector called `name`.

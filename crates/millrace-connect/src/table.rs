@@ -18,6 +18,8 @@ pub struct TableSpec {
     /// The columns of `METADATA`. A reader gives them behind the physical ones, a writer gets those
     /// that are not virtual behind the physical ones.
     pub metadata: Vec<MetadataColumn>,
+    /// The columns of `PRIMARY KEY (…) NOT ENFORCED`, in their order; empty without one.
+    pub primary_key: Vec<String>,
     /// The columns of `PARTITIONED BY`.
     pub partitioned_by: Vec<String>,
     /// The `WITH` options, without `connector`.

@@ -6,12 +6,14 @@ mod client;
 mod options;
 mod properties;
 mod sink;
+mod upsert;
 mod wire;
 
 use millrace_core::{Error, Result};
 
 use self::options::TableOptions;
-pub use self::sink::DeliveryGuarantee;
+pub use self::sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
+pub use self::upsert::UpsertKafka;
 use crate::{Connector, SinkTable, SourceTable, TableSpec};
 
 /// Topics of Apache Kafka or of the embedded log.

@@ -47,6 +47,25 @@ impl TableOptions {
     /// # Errors
     /// `FixInput` naming an option that is missing or wrong.
     pub fn of(table: &TableSpec) -> Result<Self> {
+        Self::with_key(table, key_part(table)?)
+    }
+
+    /// The same for a table whose messages have its primary key as their key: `key.format` and
+    /// `value.format` are required, and there is no `key.fields`.
+    ///
+    /// # Errors
+    /// As for [`TableOptions::of`].
+    pub fn of_upserts(table: &TableSpec) -> Result<Self> {
+        let options = &table.options;
+        let name: String = options.required("key.format")?;
+        options.required::<String>("value.format")?;
+        let prefix = options.text("key.fields-prefix").unwrap_or_default();
+        let fields = table.primary_key.iter().map(String::as_str);
+        let key = key_of(table, &name, fields, prefix, "the primary key")?;
+        Self::with_key(table, Some(key))
+    }
+
+    fn with_key(table: &TableSpec, key: Option<Part>) -> Result<Self> {
         let options = &table.options;
         if !table.partitioned_by.is_empty() {
             return Err(Error::fix_input(format!(
@@ -54,7 +73,6 @@ impl TableOptions {
                 table.name
             )));
         }
-        let key = key_part(table)?;
         let value = value_part(table, key.as_ref())?;
         Ok(TableOptions {
             topics: Topics::from_options(options)?,
@@ -127,12 +145,24 @@ fn key_part(table: &TableSpec) -> Result<Option<Part>> {
     let fields = fields.ok_or_else(|| {
         Error::fix_input("option `key.fields` is missing: `key.format` says that there is a key")
     })?;
-    let format = Format::named(name, &options.scoped("key."))?;
-    let columns = fields.split(';').map(|field| key_column(table, field.trim(), prefix));
+    let fields = fields.split(';').map(str::trim);
+    key_of(table, name, fields, prefix, "option `key.fields`").map(Some)
+}
+
+/// A key of the columns `fields`, which `named_by` names.
+fn key_of<'a>(
+    table: &TableSpec,
+    format: &str,
+    fields: impl Iterator<Item = &'a str>,
+    prefix: &str,
+    named_by: &str,
+) -> Result<Part> {
+    let format = Format::named(format, &table.options.scoped("key."))?;
+    let columns = fields.map(|field| key_column(table, field, prefix, named_by));
     let columns = columns.collect::<Result<Vec<usize>>>()?;
     let distinct: BTreeSet<usize> = columns.iter().copied().collect();
     if distinct.len() < columns.len() {
-        return Err(Error::fix_input("option `key.fields` names a column twice"));
+        return Err(Error::fix_input(format!("{named_by} names a column twice")));
     }
     let fields = columns.iter().map(|&column| {
         let field = table.schema.field(column).clone();
@@ -141,21 +171,20 @@ fn key_part(table: &TableSpec) -> Result<Option<Part>> {
     });
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     check_message_format(&format, &schema)?;
-    Ok(Some(Part { format, columns, schema }))
+    Ok(Part { format, columns, schema })
 }
 
-fn key_column(table: &TableSpec, field: &str, prefix: &str) -> Result<usize> {
+fn key_column(table: &TableSpec, field: &str, prefix: &str, named_by: &str) -> Result<usize> {
     if !field.starts_with(prefix) {
         return Err(Error::fix_input(format!(
-            "option `key.fields` names `{field}`, which does not begin with `key.fields-prefix` \
-             (`{prefix}`)"
+            "{named_by} names `{field}`, which does not begin with `key.fields-prefix` (`{prefix}`)"
         )));
     }
     table.schema.index_of(field).map_err(|_| {
         let known: Vec<&str> =
             table.schema.fields().iter().map(|field| field.name().as_str()).collect();
         Error::fix_input(format!(
-            "option `key.fields` names `{field}`, which is no physical column of table `{}`",
+            "{named_by} names `{field}`, which is no physical column of table `{}`",
             table.name
         ))
         .hint(format!("its columns are: {}", known.join(", ")))

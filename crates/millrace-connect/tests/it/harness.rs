@@ -22,6 +22,7 @@ pub fn table<'a>(
     TableSpec {
         name: "t".into(),
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         options: Options::new(options),
         metadata: Vec::new(),

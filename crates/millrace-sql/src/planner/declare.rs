@@ -219,6 +219,7 @@ fn connection(
     let spec = TableSpec {
         name: table.value.clone(),
         schema: Arc::new(Schema::new(physical.to_vec())),
+        primary_key: definition.primary_key.iter().map(|name| name.value.clone()).collect(),
         partitioned_by: definition.partitioned_by.iter().map(|name| name.value.clone()).collect(),
         options: Options::new(others.map(|option| (option.key.clone(), option.value.clone()))),
         metadata: Vec::new(),

@@ -1,5 +1,6 @@
 //! Writing to topics.
 
+mod dead_letter;
 mod guarantee;
 mod outbox;
 mod outgoing;
@@ -7,14 +8,17 @@ mod plain_writer;
 mod table;
 mod topic_sink;
 mod transaction;
+mod typed;
 
 use std::sync::Arc;
 
 use millrace_core::{Error, Result};
 
+pub(crate) use self::dead_letter::dead_letter_topic;
 pub use self::guarantee::DeliveryGuarantee;
 use self::table::{Partitioning, TableSerialization};
 use self::topic_sink::TopicSink;
+pub use self::typed::{KafkaSink, KafkaSinkBuilder};
 use super::options::{TableOptions, Topics};
 use crate::{SinkTable, TableSpec};
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use millrace_core::{Batch, Result, Subtask};
+use millrace_core::{Batch, Result, SinkContext};
 
 /// One record, its texts in the arena of an [`Outgoing`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,13 @@ impl Outgoing {
         self.records.clear();
     }
 
+    /// Appends a text to the arena.
+    pub fn put(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(text);
+        start..self.bytes.len()
+    }
+
     /// The text in `range`.
     pub fn text(&self, range: &Option<Range<usize>>) -> Option<&[u8]> {
         range.as_ref().map(|range| &self.bytes[range.clone()])
@@ -50,6 +57,6 @@ pub(crate) trait Serializer: Send {
 
 /// Makes the serializers of a sink.
 pub(crate) trait Serialization: Send + Sync {
-    /// The serializer of `subtask`, for a topic of so many partitions.
-    fn serializer(&self, subtask: Subtask, partitions: i32) -> Box<dyn Serializer>;
+    /// The serializer of the context's subtask, for a topic of so many partitions.
+    fn serializer(&self, context: &SinkContext, partitions: i32) -> Box<dyn Serializer>;
 }

@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
-use millrace_core::{Batch, Columns, Error, Result, Subtask};
+use millrace_core::{Batch, Columns, Error, Result, SinkContext};
 
 use super::outgoing::{Outgoing, OutgoingRecord, Serialization, Serializer};
 use crate::TableSpec;
@@ -74,13 +74,14 @@ impl TableSerialization {
 }
 
 impl Serialization for TableSerialization {
-    fn serializer(&self, subtask: Subtask, partitions: i32) -> Box<dyn Serializer> {
+    fn serializer(&self, context: &SinkContext, partitions: i32) -> Box<dyn Serializer> {
         let part = |part: &Part| PartSerializer {
             part: part.clone(),
             encoder: part.format.message_encoder(&part.schema).expect("it was checked in `new`"),
             places: Vec::new(),
         };
-        let partition = i32::try_from(subtask.index).unwrap_or(i32::MAX) % partitions.max(1);
+        let partition =
+            i32::try_from(context.subtask.index).unwrap_or(i32::MAX) % partitions.max(1);
         Box::new(TableSerializer {
             key: self.key.as_ref().map(part),
             value: part(&self.value),

@@ -126,7 +126,7 @@ impl TopicSink {
     ) -> Result<Box<dyn SinkWriter>> {
         let outbox = Outbox::new(&self.config(bootstrap_servers), Arc::clone(&self.topic))?;
         let (outbox, partitions) = self.partitions(outbox, context).await?;
-        let serializer = self.serialization.serializer(context.subtask, partitions);
+        let serializer = self.serialization.serializer(context, partitions);
         let waits = self.guarantee == DeliveryGuarantee::AtLeastOnce;
         Ok(Box::new(PlainWriter::new(outbox, serializer, context.seams.clone(), waits)))
     }
@@ -156,7 +156,7 @@ impl TopicSink {
             timeout_ms,
             locks: self.locks.clone(),
         };
-        let serializer = self.serialization.serializer(context.subtask, partitions);
+        let serializer = self.serialization.serializer(context, partitions);
         let (index, seams) = (context.subtask.index, context.seams.clone());
         Ok(Box::new(TransactionalWriter::new(Arc::new(settings), serializer, index, seams)))
     }

@@ -4,3 +4,5 @@ mod cluster;
 mod delivery;
 mod exactly_once;
 mod options;
+mod typed;
+mod upsert;
