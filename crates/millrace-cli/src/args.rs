@@ -13,7 +13,8 @@ use crate::output::OutputFormat;
 #[command(name = "millrace", version, max_term_width = 100)]
 #[command(after_help = "Data goes to standard output, everything else to standard error.\n\
     Exit codes: 0 success, 1 the operation failed, 2 wrong arguments or a wrong script.\n\
-    Environment: NO_COLOR turns colour off; MILLRACE_LOG=debug shows what the engine does.")]
+    Environment: NO_COLOR turns colour off; MILLRACE_LOG=debug shows what the engine does;\n\
+    MILLRACE_BOOTSTRAP is the address of the log that `millrace log` talks to.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,6 +29,10 @@ pub(crate) enum Command {
     /// Look at the checkpoints of a job
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
+    /// Serve and use the embedded log, or any Kafka: topics, records, consumer groups
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Log(crate::log::LogCommand),
 }
 
 /// What `run` and `explain` know of a script.
@@ -119,7 +124,7 @@ pub(crate) struct CheckpointArguments {
     pub(crate) json: bool,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
         Ok(number) => Ok(number),
@@ -127,7 +132,7 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.trim().to_owned()))

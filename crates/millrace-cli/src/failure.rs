@@ -32,6 +32,17 @@ impl Failure {
         Failure { code: 1, report: Some(error.full_report()) }
     }
 
+    /// The same failure with one more thing to know; without a report there is nothing to add to.
+    #[cfg(feature = "kafka")]
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        if let Some(report) = &mut self.report {
+            report.push_str("\n  hint: ");
+            report.push_str(hint);
+        }
+        self
+    }
+
     /// The reader of standard output went away (`| head`); nobody is left to tell.
     pub(crate) fn quietly() -> Self {
         Failure { code: 0, report: None }

@@ -9,12 +9,15 @@ mod checkpoint;
 mod duration;
 mod explain;
 mod failure;
+#[cfg(feature = "kafka")]
+mod log;
 mod metrics;
 mod numbers;
 mod output;
 mod progress;
 mod run;
 mod script;
+mod signals;
 mod stdout;
 mod summary;
 
@@ -46,6 +49,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Explain(arguments) => explain::explain(&arguments),
             Command::Checkpoint(command) => checkpoint::checkpoint(command).await,
+            #[cfg(feature = "kafka")]
+            Command::Log(command) => log::log(command).await,
         }
     });
     // The end of the process ends the worker threads, even one that is blocked in a write to a pipe

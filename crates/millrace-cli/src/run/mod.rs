@@ -2,7 +2,6 @@
 
 mod notices;
 mod options;
-mod signals;
 mod store;
 
 use std::future::Future;
@@ -25,8 +24,8 @@ use crate::script::Script;
 use crate::stdout;
 use crate::summary::summary;
 
+use crate::signals::Signals;
 use notices::Notices;
-use signals::Signals;
 
 /// Runs the script as one job, until its input ends or a signal stops it.
 pub(crate) async fn run(arguments: RunArguments) -> Result<(), Failure> {

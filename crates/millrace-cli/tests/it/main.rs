@@ -4,6 +4,8 @@ mod bad_input;
 mod explain;
 mod harness;
 mod kill;
+#[cfg(feature = "kafka")]
+mod log;
 mod metrics;
 mod misuse;
 mod month;

@@ -3,14 +3,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use millrace_core::{Error, Result};
 
 /// The signals that ask a job to end: Ctrl-C, and what a service manager sends.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     /// From now on these signals no longer end the process by themselves.
-    pub(super) fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| {
             signal(kind).map_err(|cause| Error::retry("cannot listen to signals").caused_by(cause))
         };
@@ -21,7 +21,7 @@ impl Signals {
     }
 
     /// The number of the next signal.
-    pub(super) async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 2,
             _ = self.terminate.recv() => 15,

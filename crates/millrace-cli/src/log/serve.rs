@@ -1,0 +1,84 @@
+//! `millrace log serve`: the embedded log for other processes.
+
+use millrace_core::Error;
+use millrace_core::seam::Seams;
+use millrace_log::{Broker, BrokerConfig, LogError, Server};
+
+use super::args::ServeArguments;
+use super::embedded;
+use crate::failure::Failure;
+use crate::numbers::{bytes, counted, lasting};
+use crate::signals::Signals;
+
+/// Serves until a signal comes; a second one ends it at once.
+pub(super) async fn serve(arguments: &ServeArguments, seams: &Seams) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::operation(&error))?;
+    let began = seams.clock.elapsed();
+    let data = &arguments.data;
+    let broker = Broker::open(config(arguments), seams.clone())
+        .map_err(|error| embedded::failure(data, error))?;
+    eprintln!(
+        "opened `{}` in {}: {}",
+        data.display(),
+        lasting(seams.clock.elapsed().saturating_sub(began)),
+        holds(&broker)
+    );
+    let server = Server::start(broker).await.map_err(|error| listen_failure(arguments, error))?;
+    eprintln!("listening on {}", server.address());
+    let first = signals.next().await;
+    eprintln!("stopping; once more to stop at once");
+    tokio::select! {
+        closed = server.shutdown() => closed.map_err(|error| embedded::failure(data, error))?,
+        _ = signals.next() => return Err(Failure::signal(first)),
+    }
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// What the directory holds, and what was cut off it.
+fn holds(broker: &Broker) -> String {
+    let topics = broker.topics().list();
+    let own: Vec<_> = topics.iter().filter(|topic| !topic.internal).collect();
+    let partitions = own.iter().map(|topic| topic.partitions().len() as u64);
+    let mut text = format!(
+        "{}, {}",
+        counted(own.len() as u64, "topic"),
+        counted(partitions.sum(), "partition")
+    );
+    let logs = topics.iter().flat_map(|topic| topic.partitions());
+    match logs.map(|log| log.recovery().truncated_bytes).sum() {
+        0 => {}
+        torn => text
+            .push_str(&format!("; cut off {} of writes that were never acknowledged", bytes(torn))),
+    }
+    text
+}
+
+fn config(arguments: &ServeArguments) -> BrokerConfig {
+    let mut config = BrokerConfig::new(&arguments.data);
+    config.listen.clone_from(&arguments.listen);
+    config.advertised_host.clone_from(&arguments.advertised_host);
+    config.fsync = arguments.fsync;
+    config.auto_create_topics = !arguments.no_auto_create;
+    config.default_partitions = arguments.partitions;
+    if let Some(connections) = arguments.max_connections {
+        config.max_connections = connections;
+    }
+    if let Some(bytes) = arguments.max_request {
+        config.max_request_bytes = bytes;
+    }
+    if let Some(bytes) = arguments.max_in_flight {
+        config.max_in_flight_bytes = bytes;
+    }
+    config
+}
+
+fn listen_failure(arguments: &ServeArguments, error: LogError) -> Failure {
+    match error {
+        LogError::Config(reason) => Failure::operation(
+            &Error::fix_input(reason)
+                .hint("give --listen an address of this machine and a free port; 0 takes one"),
+        ),
+        error => embedded::failure(&arguments.data, error),
+    }
+}

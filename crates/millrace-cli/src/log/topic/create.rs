@@ -1,0 +1,39 @@
+use rdkafka::admin::{NewTopic, TopicReplication};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::failure::Failure;
+use crate::log::args::TopicCreateArguments;
+use crate::log::client::{failed, refused};
+use crate::log::cluster::{Cluster, admin_options};
+
+/// Creates topics. Those before one that is refused stay.
+pub(super) async fn create(
+    arguments: &TopicCreateArguments,
+    cluster: &Cluster,
+) -> Result<(), Failure> {
+    let admin = cluster.admin()?;
+    // -1 leaves the number to the log.
+    let partitions = arguments.partitions.unwrap_or(-1);
+    let replication = arguments.replication.unwrap_or(-1);
+    for name in &arguments.topics {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+        for (key, value) in &arguments.configs {
+            topic = topic.set(key, value);
+        }
+        let doing = || format!("cannot create topic `{name}`");
+        let results = admin
+            .create_topics([&topic], &admin_options())
+            .await
+            .map_err(|error| failed(doing(), &error))?;
+        for result in results {
+            match result {
+                Ok(name) => eprintln!("created topic `{name}`"),
+                Err((name, RDKafkaErrorCode::TopicAlreadyExists)) if arguments.if_not_exists => {
+                    eprintln!("topic `{name}` exists already");
+                }
+                Err((_, code)) => return Err(refused(doing(), code)),
+            }
+        }
+    }
+    Ok(())
+}
