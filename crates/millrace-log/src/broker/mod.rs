@@ -2,6 +2,7 @@
 
 mod directory;
 mod participants;
+pub(crate) mod settings;
 mod topic_name;
 mod topics;
 
@@ -146,6 +147,11 @@ impl Broker {
     pub(crate) fn listens_on(&self, address: SocketAddr) -> Result<()> {
         let _ = self.address.set(address);
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).describe(Some(address))
+    }
+
+    /// Where it is served, once it is.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// Where a client that came to the address `reached` should connect to.

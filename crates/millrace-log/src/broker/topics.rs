@@ -277,6 +277,14 @@ impl Topics {
         Ok(())
     }
 
+    /// Whether these could be the settings of a topic.
+    ///
+    /// # Errors
+    /// A setting is unknown or has a value that it cannot have.
+    pub fn check_configs(&self, configs: &BTreeMap<String, String>) -> Result<()> {
+        parse_configs(configs).map(drop)
+    }
+
     /// Gives a topic more partitions, `count` in all.
     ///
     /// # Errors

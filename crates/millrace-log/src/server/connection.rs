@@ -43,8 +43,8 @@ const MAX_OUTGOING_BYTES: usize = 1 << 20;
 /// How often the time limits are looked at.
 const TICK: Duration = Duration::from_secs(5);
 
-/// A connection without requests is closed after so many ticks: ten minutes, as in Kafka.
-const IDLE_TICKS: u64 = 120;
+/// A connection without requests is closed after this time.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A connection that takes nothing of its answers is closed after so many ticks.
 const STUCK_TICKS: u64 = 12;
@@ -295,7 +295,8 @@ impl Work {
         if self.tick - self.frame_tick > frame_ticks {
             return Some(Ended::Bad("a request did not come to its end".to_owned()));
         }
-        let idle = self.answers.is_empty() && self.tick - self.read_tick > IDLE_TICKS;
+        let idle = self.answers.is_empty()
+            && self.tick - self.read_tick > IDLE_TIMEOUT.as_secs() / TICK.as_secs();
         idle.then_some(Ended::Idle)
     }
 }

@@ -96,10 +96,22 @@ static APIS: &[Api] = &[
     api!(AddOffsetsToTxn, AddOffsetsToTxnRequest, 0..=4, add_offsets_to_txn),
     // Version 5 belongs to the second version of transactions, which is not served.
     api!(EndTxn, EndTxnRequest, 0..=4, end_txn),
-    api!(CreatePartitions, CreatePartitionsRequest, 0..=3, create_partitions),
     api!(DescribeProducers, DescribeProducersRequest, 0..=0, describe_producers),
     api!(DescribeTransactions, DescribeTransactionsRequest, 0..=0, describe_transactions),
     api!(ListTransactions, ListTransactionsRequest, 0..=2, list_transactions),
+    api!(DescribeConfigs, DescribeConfigsRequest, 1..=4, describe_configs),
+    api!(AlterConfigs, AlterConfigsRequest, 0..=2, alter_configs),
+    api!(DescribeLogDirs, DescribeLogDirsRequest, 1..=4, describe_log_dirs),
+    api!(CreatePartitions, CreatePartitionsRequest, 0..=3, create_partitions),
+    api!(IncrementalAlterConfigs, IncrementalAlterConfigsRequest, 0..=1, incremental_alter_configs),
+    api!(
+        ListPartitionReassignments,
+        ListPartitionReassignmentsRequest,
+        0..=0,
+        list_partition_reassignments
+    ),
+    api!(DescribeCluster, DescribeClusterRequest, 0..=2, describe_cluster),
+    api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
 ];
 
 /// The only request that may want no answer, and whose answer may come after those behind it were

@@ -22,7 +22,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
+pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
+pub(crate) use connection::IDLE_TIMEOUT;
 pub(crate) use peer::Peer;
 
 /// A broker that listens.

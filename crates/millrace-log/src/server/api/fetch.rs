@@ -30,7 +30,7 @@ const BY_ID: i16 = 13;
 const WITH_ERROR: i16 = 7;
 
 /// No answer is made larger than this, whatever the client takes: Kafka's `fetch.max.bytes`.
-const MAX_BYTES: usize = 55 << 20;
+pub(crate) const MAX_BYTES: usize = 55 << 20;
 
 /// The longest wait, whatever the client asks for.
 const MAX_WAIT: Duration = Duration::from_secs(300);

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use super::operations::{CLUSTER, NOT_ASKED, TOPIC};
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID, NewTopic, Topic, check_topic_name};
 use crate::server::Peer;
 
@@ -42,12 +43,19 @@ pub(crate) async fn handle(
             topics
         }
     };
+    let mut topics: Vec<MetadataResponseTopic> = topics;
+    if request.include_topic_authorized_operations {
+        topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = TOPIC);
+    }
+    // In these versions alone; later clients ask for it by describing the cluster.
+    let cluster = request.include_cluster_authorized_operations;
     let cluster_id = StrBytes::from_string(broker.cluster_id().to_owned());
     MetadataResponse::default()
         .with_brokers(vec![this])
         .with_cluster_id(Some(cluster_id))
         .with_controller_id(node)
         .with_topics(topics)
+        .with_cluster_authorized_operations(if cluster { CLUSTER } else { NOT_ASKED })
 }
 
 async fn describe_asked(

@@ -1,0 +1,152 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::alter_configs::{apply, fixed, named_twice, no_value};
+use super::resource::{self, Resource};
+use crate::broker::Broker;
+use crate::error::{LogError, Result};
+use crate::server::Peer;
+use crate::storage::{ConfigType, known_config};
+
+/// Changes some of what is set for topics.
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _peer: &Peer,
+    request: IncrementalAlterConfigsRequest,
+    _version: i16,
+) -> IncrementalAlterConfigsResponse {
+    let mut seen = HashSet::new();
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for asked in request.resources {
+        let altered = if seen.insert((asked.resource_type, asked.resource_name.clone())) {
+            alter(broker, &asked, request.validate_only).await
+        } else {
+            Err(named_twice())
+        };
+        let response = AlterConfigsResourceResponse::default()
+            .with_resource_type(asked.resource_type)
+            .with_resource_name(asked.resource_name);
+        responses.push(match altered {
+            Ok(()) => response.with_error_message(None),
+            Err(error) => response
+                .with_error_code(error.code().code())
+                .with_error_message(Some(StrBytes::from_string(error.to_string()))),
+        });
+    }
+    IncrementalAlterConfigsResponse::default().with_responses(responses)
+}
+
+async fn alter(
+    broker: &Arc<Broker>,
+    asked: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<()> {
+    let Resource::Topic(topic) = resource::find(broker, asked.resource_type, &asked.resource_name)?
+    else {
+        return fixed(asked.configs.iter().map(|config| &*config.name));
+    };
+    let mut names = HashSet::new();
+    let mut configs = topic.configs.clone();
+    for change in &asked.configs {
+        if !names.insert(&change.name) {
+            return Err(named_twice());
+        }
+        change_config(&mut configs, change)?;
+    }
+    apply(broker, topic.name.clone(), configs, validate_only).await
+}
+
+fn change_config(configs: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result<()> {
+    const SET: i8 = 0;
+    const DELETE: i8 = 1;
+    const APPEND: i8 = 2;
+    const SUBTRACT: i8 = 3;
+
+    let name = change.name.to_string();
+    let known = known_config(&name);
+    let value = || change.value.as_deref().ok_or_else(|| no_value(&name));
+    match change.config_operation {
+        SET => {
+            let value = value()?.to_owned();
+            configs.insert(name, value);
+        }
+        // A setting that is unknown cannot be set, so that there is nothing to be deleted.
+        DELETE if known.is_none() => {
+            return Err(LogError::rejected(
+                ResponseError::InvalidConfig,
+                format!("Unknown topic config name: {}", name.escape_debug()),
+            ));
+        }
+        DELETE => {
+            configs.remove(&name);
+        }
+        operation @ (APPEND | SUBTRACT) => {
+            if known.is_none_or(|known| known.kind != ConfigType::List) {
+                return Err(LogError::rejected(
+                    ResponseError::InvalidConfig,
+                    format!("Only a list can be added to or taken from, and {name} is none."),
+                ));
+            }
+            let present = configs.get(&name).map(String::as_str);
+            let present = present.or(known.map(|known| known.default)).unwrap_or_default();
+            let mut words = words(present).map(str::to_owned).collect::<Vec<_>>();
+            for word in self::words(value()?) {
+                words.retain(|present| present != word);
+                if operation == APPEND {
+                    words.push(word.to_owned());
+                }
+            }
+            configs.insert(name, words.join(","));
+        }
+        other => {
+            return Err(LogError::rejected(
+                ResponseError::InvalidRequest,
+                format!("Unknown operation {other} on {}", name.escape_debug()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(present: &str, operation: i8, value: Option<&str>) -> Result<Option<String>> {
+        let name = "cleanup.policy";
+        let mut configs = BTreeMap::new();
+        if !present.is_empty() {
+            configs.insert(name.to_owned(), present.to_owned());
+        }
+        let change = AlterableConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_config_operation(operation)
+            .with_value(value.map(|value| StrBytes::from_string(value.to_owned())));
+        change_config(&mut configs, &change)?;
+        Ok(configs.remove(name))
+    }
+
+    #[test]
+    fn lists_are_added_to_and_taken_from_their_default_too() {
+        let text = |outcome: Result<Option<String>>| outcome.unwrap().unwrap_or_default();
+        assert_eq!(text(changed("", 0, Some("compact"))), "compact");
+        assert_eq!(text(changed("compact", 1, None)), "");
+        assert_eq!(text(changed("", 2, Some("compact"))), "delete,compact");
+        assert_eq!(text(changed("delete", 2, Some("delete"))), "delete");
+        assert_eq!(text(changed("compact, delete", 3, Some("delete"))), "compact");
+        assert!(changed("", 0, None).is_err());
+        assert!(changed("", 9, Some("delete")).is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! Which operations a client may do, as bits of a number.
+
+/// What stands for "not asked for".
+pub(super) const NOT_ASKED: i32 = i32::MIN;
+
+const READ: u32 = 3;
+const WRITE: u32 = 4;
+const CREATE: u32 = 5;
+const DELETE: u32 = 6;
+const ALTER: u32 = 7;
+const DESCRIBE: u32 = 8;
+const CLUSTER_ACTION: u32 = 9;
+const DESCRIBE_CONFIGS: u32 = 10;
+const ALTER_CONFIGS: u32 = 11;
+const IDEMPOTENT_WRITE: u32 = 12;
+
+/// All that can be done with a topic.
+pub(super) const TOPIC: i32 =
+    bits(&[READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
+
+/// All that can be done with a cluster.
+pub(super) const CLUSTER: i32 = bits(&[
+    CREATE,
+    ALTER,
+    DESCRIBE,
+    CLUSTER_ACTION,
+    DESCRIBE_CONFIGS,
+    ALTER_CONFIGS,
+    IDEMPOTENT_WRITE,
+]);
+
+const fn bits(operations: &[u32]) -> i32 {
+    let mut bits = 0;
+    let mut place = 0;
+    while place < operations.len() {
+        bits |= 1 << operations[place];
+        place += 1;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bits_are_those_that_clients_know() {
+        assert_eq!(TOPIC, 0b1101_1111_1000);
+        assert_eq!(CLUSTER, 0b1_1111_1010_0000);
+    }
+}

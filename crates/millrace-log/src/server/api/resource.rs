@@ -1,0 +1,49 @@
+//! What configurations belong to: topics and the broker.
+
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+
+use crate::broker::{Broker, NODE_ID, Topic, check_topic_name};
+use crate::error::{LogError, Result};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// A thing with configurations.
+pub(super) enum Resource {
+    Topic(Arc<Topic>),
+    /// This broker.
+    Broker,
+    /// What all brokers of a cluster share: nothing, here.
+    AllBrokers,
+}
+
+/// Finds what a request names.
+pub(super) fn find(broker: &Broker, kind: i8, name: &str) -> Result<Resource> {
+    match kind {
+        TOPIC => {
+            check_topic_name(name)?;
+            let topic = broker.topics().get(name);
+            topic.map(Resource::Topic).ok_or_else(|| {
+                LogError::rejected(
+                    ResponseError::UnknownTopicOrPartition,
+                    format!("The topic '{name}' does not exist."),
+                )
+            })
+        }
+        BROKER if name.is_empty() => Ok(Resource::AllBrokers),
+        BROKER if name.parse() == Ok(NODE_ID) => Ok(Resource::Broker),
+        BROKER => Err(LogError::rejected(
+            ResponseError::InvalidRequest,
+            format!(
+                "Unexpected broker id, expected {NODE_ID} or empty string, but received '{}'",
+                name.escape_debug()
+            ),
+        )),
+        _ => Err(LogError::rejected(
+            ResponseError::InvalidRequest,
+            format!("Resources of type {kind} are not supported."),
+        )),
+    }
+}
