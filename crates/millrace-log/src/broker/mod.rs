@@ -5,6 +5,7 @@ mod participants;
 pub(crate) mod settings;
 mod topic_name;
 mod topics;
+pub(crate) mod upkeep;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

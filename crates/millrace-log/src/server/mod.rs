@@ -20,7 +20,7 @@ use millrace_core::seam::Task;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, upkeep};
 use crate::error::{LogError, Result};
 pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
@@ -68,6 +68,7 @@ impl Server {
             stopping: stopped,
         });
         broker.transactions().start();
+        upkeep::start(&broker, &shared.stopping);
         let accepting =
             broker.seams().spawner.spawn("log-accept", Box::pin(accept(listener, shared)));
         tracing::info!(%address, "the log listens");
@@ -92,7 +93,7 @@ impl Server {
     pub async fn shutdown(self) -> Result<()> {
         let _ = self.stopping.send(true);
         self.accepting.abort();
-        // Connections hold a receiver each, and drop it when they have ended.
+        // Connections and upkeep hold a receiver each, and drop it when they have ended.
         let grace = self.broker.seams().clock.sleep(Duration::from_secs(5));
         tokio::select! {
             () = self.stopping.closed() => {}
