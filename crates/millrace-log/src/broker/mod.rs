@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use kafka_protocol::error::ResponseError;
 use millrace_core::seam::Seams;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::BrokerConfig;
 use crate::error::{LogError, Result};
@@ -48,6 +48,7 @@ pub struct Broker {
     groups: Groups,
     transactions: Arc<Transactions>,
     address: OnceLock<SocketAddr>,
+    memory: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Broker {
@@ -75,6 +76,7 @@ impl Broker {
         let transactions =
             Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
         let broker = Arc::new(Broker {
+            memory: Arc::new(Semaphore::new(config.max_in_flight_bytes)),
             config,
             seams,
             lock: Mutex::new(lock),
@@ -112,6 +114,11 @@ impl Broker {
     /// A partition of a topic, if there is one.
     pub fn partition(&self, topic: &str, index: i32) -> Option<Arc<PartitionLog>> {
         self.topics.get(topic)?.partition(index).cloned()
+    }
+
+    /// A permit for each byte of requests and answers that may yet be in work.
+    pub(crate) fn memory(&self) -> &Arc<Semaphore> {
+        &self.memory
     }
 
     pub(crate) fn seams(&self) -> &Seams {

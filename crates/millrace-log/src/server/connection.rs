@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Shared;
-use super::dispatch::{self, BadRequest, Reply};
+use super::dispatch::{self, Answer, BadRequest, Reply};
 use super::frame::{BadLength, Frames};
 use super::outgoing::Outgoing;
 use super::peer::Peer;
@@ -70,7 +70,6 @@ pub(super) struct Connection<S> {
     stream: S,
     peer: Peer,
     broker: Arc<Broker>,
-    memory: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -86,8 +85,8 @@ enum State {
     /// Its handler is at work, and no other request is started before it is done.
     Alone(Waiting<Result<Reply, BadRequest>>),
     /// What it does is done, and its answer will come.
-    Beside(Waiting<Result<Option<Bytes>, BadRequest>>),
-    Done(Option<Bytes>),
+    Beside(Waiting<Result<Answer, BadRequest>>),
+    Done(Answer),
 }
 
 /// The task's state beside the socket.
@@ -112,7 +111,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
             stream,
             peer,
             broker: shared.broker.clone(),
-            memory: shared.memory.clone(),
             stopping: shared.stopping.clone(),
         }
     }
@@ -137,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
         let mut ticks = clock.sleep(TICK);
         let mut work = Work::new(self.broker.config().max_request_bytes);
         loop {
-            if let Err(ended) = work.start_requests(&self.broker, &self.peer, &self.memory) {
+            if let Err(ended) = work.start_requests(&self.broker, &self.peer) {
                 return ended;
             }
             work.queue_answers();
@@ -200,18 +198,13 @@ impl Work {
     }
 
     /// Starts what has come whole and may be started.
-    fn start_requests(
-        &mut self,
-        broker: &Arc<Broker>,
-        peer: &Peer,
-        memory: &Arc<Semaphore>,
-    ) -> Result<(), Ended> {
+    fn start_requests(&mut self, broker: &Arc<Broker>, peer: &Peer) -> Result<(), Ended> {
         while self.may_start() {
             let announced = self.frames.announced().map_err(|BadLength(length)| {
                 Ended::Bad(format!("a request of {length} bytes is refused"))
             })?;
             let Some(bytes) = announced else { break };
-            if self.budget.is_none() && !self.take_budget(bytes, broker, memory) {
+            if self.budget.is_none() && !self.take_budget(bytes, broker) {
                 break;
             }
             let Some(frame) = self.frames.take() else { break };
@@ -232,15 +225,15 @@ impl Work {
     }
 
     /// Takes the bytes of a frame from the budget, or begins to wait for them.
-    fn take_budget(&mut self, bytes: usize, broker: &Arc<Broker>, memory: &Arc<Semaphore>) -> bool {
+    fn take_budget(&mut self, bytes: usize, broker: &Arc<Broker>) -> bool {
         if self.asking.is_some() {
             return false;
         }
         let permits = bytes.min(broker.config().max_in_flight_bytes);
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        self.budget = memory.clone().try_acquire_many_owned(permits).ok();
+        self.budget = broker.memory().clone().try_acquire_many_owned(permits).ok();
         if self.budget.is_none() {
-            let memory = memory.clone();
+            let memory = broker.memory().clone();
             self.asking = Some(Box::pin(async move {
                 memory.acquire_many_owned(permits).await.expect("the semaphore is never closed")
             }));
@@ -267,8 +260,8 @@ impl Work {
             if !self.outgoing.has_remaining() {
                 self.written_tick = self.tick;
             }
-            if let Some(answer) = answer.take() {
-                self.outgoing.push(answer);
+            for buffer in answer.drain(..) {
+                self.outgoing.push(buffer);
             }
             self.answers.pop_front();
             self.read_tick = self.tick;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    self, ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, ResponseHeader,
+    self, ApiKey, ApiVersionsRequest, FetchRequest, ProduceRequest, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
 
 use super::api;
 use super::decode::{decode, decode_request};
+use super::fetch_frame;
 use super::frame::LENGTH_BYTES;
 use super::peer::Peer;
 use crate::broker::Broker;
@@ -20,11 +21,14 @@ type Served = Pin<Box<dyn Future<Output = Result<Reply, BadRequest>> + Send>>;
 
 /// What a handler has for the connection.
 pub(super) enum Reply {
-    /// The whole answer, as frames; none where the client wants none.
-    Now(Option<Bytes>),
+    /// The whole answer.
+    Now(Answer),
     /// The answer will come; requests behind this one may be served meanwhile.
-    Later(Pin<Box<dyn Future<Output = Result<Option<Bytes>, BadRequest>> + Send>>),
+    Later(Pin<Box<dyn Future<Output = Result<Answer, BadRequest>> + Send>>),
 }
+
+/// The buffers that make up the frame of an answer; empty where the client wants none.
+pub(super) type Answer = Vec<Bytes>;
 
 /// A request that ends its connection, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +66,7 @@ macro_rules! api {
                     let response =
                         api::$module::handle(&call.broker, &call.peer, request, call.version).await;
                     call.answer::<messages::$request>(&response)
-                        .map(|bytes| Reply::Now(Some(bytes)))
+                        .map(|frame| Reply::Now(vec![frame]))
                 })
             },
         }
@@ -72,7 +76,7 @@ macro_rules! api {
 /// All that is served. Another request is a line here and a file in `api`.
 static APIS: &[Api] = &[
     PRODUCE,
-    api!(Fetch, FetchRequest, 4..=18, fetch),
+    FETCH,
     api!(ListOffsets, ListOffsetsRequest, 1..=10, list_offsets),
     api!(Metadata, MetadataRequest, 0..=13, metadata),
     api!(FindCoordinator, FindCoordinatorRequest, 0..=5, find_coordinator),
@@ -129,9 +133,26 @@ const PRODUCE: Api = Api {
                 let response = begun.finish(call.version).await.map_err(|error| {
                     BadRequest(format!("records that want no acknowledgement: {error}"))
                 })?;
-                response.map(|response| call.answer::<ProduceRequest>(&response)).transpose()
+                let Some(response) = response else { return Ok(Vec::new()) };
+                call.answer::<ProduceRequest>(&response).map(|frame| vec![frame])
             };
             Ok(Reply::Later(Box::pin(finish)))
+        })
+    },
+};
+
+/// The only request whose answer is written without being copied.
+const FETCH: Api = Api {
+    key: ApiKey::Fetch,
+    min_version: 4,
+    max_version: 18,
+    request_header_version: FetchRequest::header_version,
+    serve: |mut call| {
+        Box::pin(async move {
+            let request = call.request::<FetchRequest>()?;
+            let response =
+                api::fetch::handle(&call.broker, &call.peer, request, call.version).await;
+            fetch_frame::encode(response, call.correlation_id, call.version).map(Reply::Now)
         })
     },
 };
@@ -160,7 +181,7 @@ pub(super) fn start(
                 // A client that is newer than this server learns what it may send.
                 let response = api::api_versions::unsupported();
                 encode::<ApiVersionsRequest>(&response, correlation_id, 0)
-                    .map(|bytes| Reply::Now(Some(bytes)))
+                    .map(|frame| Reply::Now(vec![frame]))
             }));
         }
         return Err(unknown());
@@ -203,7 +224,7 @@ impl Call {
 }
 
 /// The frame of a response.
-fn encode<T: Request>(
+pub(super) fn encode<T: Request>(
     response: &T::Response,
     correlation_id: i32,
     version: i16,

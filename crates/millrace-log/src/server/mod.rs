@@ -8,6 +8,7 @@ mod api;
 mod connection;
 pub(crate) mod decode;
 mod dispatch;
+mod fetch_frame;
 mod frame;
 mod outgoing;
 pub(crate) mod peer;
@@ -43,8 +44,6 @@ struct Shared {
     broker: Arc<Broker>,
     /// A permit for each connection that may yet come.
     connections: Arc<Semaphore>,
-    /// A permit for each byte of requests and answers in work.
-    memory: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -63,7 +62,6 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
             connections: Arc::new(Semaphore::new(broker.config().max_connections)),
-            memory: Arc::new(Semaphore::new(broker.config().max_in_flight_bytes)),
             broker: broker.clone(),
             stopping: stopped,
         });

@@ -146,14 +146,14 @@ async fn a_waiting_fetch_wakes_on_an_append_to_any_of_its_partitions() {
         consumer.read::<FetchRequest>(11, id).await.unwrap();
     }
     let id = consumer.write(11, &fetch("orders", &[(0, 1), (1, 0)], 60_000)).await;
-    assert!(tokio_unready(&mut consumer).await, "there is nothing to be seen yet");
+    assert!(is_silent(&mut consumer).await, "there is nothing to be seen yet");
     producer.send(9, produce("orders", 1, -1, &["woken"])).await;
     let response = consumer.read::<FetchRequest>(11, id).await.unwrap();
     assert_eq!(values(&response, 1), ["woken"]);
 }
 
 /// Whether nothing comes for a moment.
-async fn tokio_unready(client: &mut Client) -> bool {
+async fn is_silent(client: &mut Client) -> bool {
     let mut byte = [0];
     tokio::select! {
         read = client.stream.peek(&mut byte) => panic!("something came: {read:?}"),
@@ -168,7 +168,7 @@ async fn a_fetch_waits_for_its_minimum_and_no_longer_than_it_says() {
     let mut consumer = log.client().await;
     producer.send(9, produce("orders", 0, -1, &["a"])).await;
     let id = consumer.write(4, &fetch("orders", &[(0, 0)], 60_000).with_min_bytes(200)).await;
-    assert!(tokio_unready(&mut consumer).await);
+    assert!(is_silent(&mut consumer).await);
     for value in ["b", "c", "d"] {
         producer.send(9, produce("orders", 0, -1, &[value])).await;
     }
@@ -180,6 +180,50 @@ async fn a_fetch_waits_for_its_minimum_and_no_longer_than_it_says() {
     let short = fetch("orders", &[(0, 0)], 100).with_min_bytes(1 << 20);
     assert_eq!(values(&consumer.send(4, short).await, 0), ["a", "b", "c", "d"]);
     assert!(start.elapsed() >= Duration::from_millis(100));
+}
+
+/// Under this policy an append is seen later than it is written.
+#[tokio::test]
+async fn a_waiting_fetch_wakes_when_an_append_has_reached_the_disk() {
+    let log = Log::start_with(|config| config.fsync = FsyncPolicy::Always).await;
+    let mut producer = with_topic(&log, "orders", 1).await;
+    let mut consumer = log.client().await;
+    for offset in 0..50 {
+        let id = consumer.write(11, &fetch("orders", &[(0, offset)], 60_000)).await;
+        producer.send(9, produce("orders", 0, -1, &["a"])).await;
+        let response = consumer.read::<FetchRequest>(11, id).await.unwrap();
+        assert_eq!(values(&response, 0), ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_whose_topic_is_deleted_ends() {
+    let log = Log::start().await;
+    let mut client = with_topic(&log, "orders", 1).await;
+    let id = client.write(11, &fetch("orders", &[(0, 0)], 60_000)).await;
+    assert!(is_silent(&mut client).await);
+    log.server.broker().topics().delete("orders").unwrap();
+    let response = client.read::<FetchRequest>(11, id).await.unwrap();
+    assert_ne!(response.responses[0].partitions[0].error_code, 0);
+}
+
+#[tokio::test]
+async fn readers_that_do_not_take_their_answers_bound_what_is_read_and_others_wait() {
+    let log = Log::start_with(|config| config.max_in_flight_bytes = 3_000_000).await;
+    let mut client = with_topic(&log, "orders", 1).await;
+    let large = "x".repeat(900_000);
+    client.send(9, produce("orders", 0, -1, &[&large])).await;
+    let mut lazy = Vec::new();
+    for _ in 0..20 {
+        let mut reader = log.client().await;
+        for _ in 0..10 {
+            reader.write(11, &fetch("orders", &[(0, 0)], 60_000)).await;
+        }
+        lazy.push(reader);
+    }
+    let id = client.write(11, &fetch("orders", &[(0, 0)], 60_000)).await;
+    drop(lazy);
+    assert_eq!(values(&client.read::<FetchRequest>(11, id).await.unwrap(), 0), [large]);
 }
 
 #[tokio::test]

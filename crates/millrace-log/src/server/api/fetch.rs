@@ -18,6 +18,8 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 
 use super::partition::{check_leader_epoch, find_topic, isolation};
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
@@ -35,6 +37,14 @@ pub(crate) const MAX_BYTES: usize = 55 << 20;
 /// The longest wait, whatever the client asks for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// How long a fetch waits that found no memory for what there is to read.
+const STARVED_PAUSE: Duration = Duration::from_millis(5);
+
+/// Up to this minimum a fetch is answered with the append that it waits for. Beyond it, what there is
+/// is read again and again until there is enough, so appends are let gather in between.
+const EAGER_BYTES: usize = 16 << 10;
+const GATHERING_PAUSE: Duration = Duration::from_millis(5);
+
 /// One partition of a request.
 struct Wanted {
     topic_place: usize,
@@ -49,6 +59,8 @@ struct Found {
     partitions: Vec<Result<Fetched, ResponseError>>,
     bytes: usize,
     failed: bool,
+    /// There was no memory to read more.
+    starved: bool,
 }
 
 /// Reads records from one offset of each partition on.
@@ -85,10 +97,10 @@ pub(crate) async fn handle(
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let found = if max_wait.is_zero() {
-        read(&wanted, max_bytes, isolation)
+        read(broker, &wanted, max_bytes, isolation)
     } else {
         let until = broker.seams().clock.sleep(max_wait.min(MAX_WAIT));
-        read_enough(&wanted, min_bytes, max_bytes, isolation, until).await
+        read_enough(broker, &wanted, min_bytes, max_bytes, isolation, until).await
     };
     for (wanted, fetched) in wanted.iter().zip(found.partitions) {
         let answer = answer_partition(wanted.index, fetched, isolation);
@@ -118,6 +130,7 @@ fn find_log(
 
 /// Reads until there are `min_bytes`, a partition fails, or the time is over.
 async fn read_enough(
+    broker: &Broker,
     wanted: &[Wanted],
     min_bytes: usize,
     max_bytes: usize,
@@ -125,29 +138,30 @@ async fn read_enough(
     mut until: Pin<Box<dyn Future<Output = ()> + Send>>,
 ) -> Found {
     loop {
-        let size_bytes = size_bytes(wanted);
-        let found = read(wanted, max_bytes, isolation);
+        let found = read(broker, wanted, max_bytes, isolation);
         if found.bytes >= min_bytes || found.failed {
             return found;
         }
-        let mut ends: Vec<i64> =
-            found.partitions.iter().map(|f| visible_end(f, isolation)).collect();
-        let missing_bytes = (min_bytes - found.bytes) as u64;
-        // Nothing is read again before the partitions grew by what is missing.
-        loop {
-            if wait_beyond(wanted, &mut ends, isolation, &mut until).await {
-                return read(wanted, max_bytes, isolation);
+        let pause = if found.starved {
+            drop(found);
+            Some(STARVED_PAUSE)
+        } else {
+            let ends: Vec<i64> =
+                found.partitions.iter().map(|f| visible_end(f, isolation)).collect();
+            // What was found is read again; until then others may use the memory.
+            drop(found);
+            if wait_beyond(wanted, &ends, isolation, &mut until).await {
+                return read(broker, wanted, max_bytes, isolation);
             }
-            if self::size_bytes(wanted).abs_diff(size_bytes) >= missing_bytes {
-                break;
+            (min_bytes > EAGER_BYTES).then_some(GATHERING_PAUSE)
+        };
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = &mut until => return read(broker, wanted, max_bytes, isolation),
+                () = broker.seams().clock.sleep(pause) => {}
             }
         }
     }
-}
-
-/// What all partitions hold together.
-fn size_bytes(wanted: &[Wanted]) -> u64 {
-    wanted.iter().filter_map(|wanted| wanted.log.as_ref().ok()).map(|log| log.size_bytes()).sum()
 }
 
 /// The offset below which a read could see records.
@@ -159,46 +173,45 @@ fn visible_end(fetched: &Result<Fetched, ResponseError>, isolation: Isolation) -
     }
 }
 
-/// Waits until one of the partitions shows more than to its end in `ends`, and notes its new end;
-/// or until the time is over, and then says so.
+/// Waits until one of the partitions shows more than to its end in `ends`, or is closed; or until
+/// the time is over, and then says so.
 async fn wait_beyond(
     wanted: &[Wanted],
-    ends: &mut [i64],
+    ends: &[i64],
     isolation: Isolation,
     until: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
 ) -> bool {
-    let logs = wanted.iter().enumerate().filter_map(|(i, w)| Some((i, w.log.as_ref().ok()?)));
-    let mut appends: Vec<_> = logs
-        .map(|(place, log)| (place, log, Box::pin(log.wait_beyond(ends[place], isolation))))
-        .collect();
-    let grown = std::future::poll_fn(|context| {
-        for (place, log, append) in &mut appends {
-            if append.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Some((*place, *log)));
-            }
+    let logs = wanted.iter().zip(ends).filter_map(|(w, end)| Some((w.log.as_ref().ok()?, end)));
+    let mut appends: Vec<_> =
+        logs.map(|(log, end)| Box::pin(log.wait_beyond(*end, isolation))).collect();
+    std::future::poll_fn(|context| {
+        if appends.iter_mut().any(|append| append.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(false);
         }
-        until.as_mut().poll(context).map(|()| None)
-    });
-    let Some((place, log)) = grown.await else { return true };
-    ends[place] = match isolation {
-        Isolation::ReadCommitted => log.last_stable_offset(),
-        _ => log.high_watermark(),
-    };
-    false
+        until.as_mut().poll(context).map(|()| true)
+    })
+    .await
 }
 
 /// Reads each partition once. The first one that has something gives a batch, however large;
-/// together they give no more than `max_bytes`.
-fn read(wanted: &[Wanted], max_bytes: usize, isolation: Isolation) -> Found {
-    let mut found = Found { partitions: Vec::with_capacity(wanted.len()), bytes: 0, failed: false };
+/// together they give no more than `max_bytes`, nor more than there is memory for.
+fn read(broker: &Broker, wanted: &[Wanted], max_bytes: usize, isolation: Isolation) -> Found {
+    let partitions = Vec::with_capacity(wanted.len());
+    let mut found = Found { partitions, bytes: 0, failed: false, starved: false };
     for wanted in wanted {
         let left = max_bytes.saturating_sub(found.bytes).min(wanted.max_bytes);
-        let at_least_one = found.bytes == 0;
         let fetched = match &wanted.log {
             Err(code) => Err(*code),
-            Ok(log) => log
-                .read(wanted.offset, left, at_least_one, isolation)
-                .map_err(|error| report(&error, wanted)),
+            Ok(log) => match take_memory(broker, log, left) {
+                None => {
+                    found.starved = true;
+                    log.read(wanted.offset, 0, false, isolation)
+                }
+                Some(memory) => log
+                    .read(wanted.offset, left, found.bytes == 0, isolation)
+                    .map(|fetched| hold_memory(fetched, memory)),
+            }
+            .map_err(|error| report(&error, wanted)),
         };
         match &fetched {
             Ok(fetched) => found.bytes += fetched.records.len(),
@@ -207,6 +220,40 @@ fn read(wanted: &[Wanted], max_bytes: usize, isolation: Isolation) -> Found {
         found.partitions.push(fetched);
     }
     found
+}
+
+/// Takes what a read can need from the budget of all connections, if there is as much.
+fn take_memory(
+    broker: &Broker,
+    log: &PartitionLog,
+    max_bytes: usize,
+) -> Option<OwnedSemaphorePermit> {
+    let stored = usize::try_from(log.size_bytes()).unwrap_or(usize::MAX);
+    let bytes = max_bytes.min(stored).min(broker.config().max_in_flight_bytes);
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    broker.memory().clone().try_acquire_many_owned(bytes).ok()
+}
+
+/// Gives back what was not needed, and the rest when the records are written to the client.
+fn hold_memory(mut fetched: Fetched, mut memory: OwnedSemaphorePermit) -> Fetched {
+    struct Held {
+        records: Bytes,
+        _memory: OwnedSemaphorePermit,
+    }
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.records
+        }
+    }
+
+    let records = fetched.records;
+    drop(memory.split(memory.num_permits().saturating_sub(records.len())));
+    fetched.records = match records.len() {
+        0 => records,
+        _ => Bytes::from_owner(Held { records, _memory: memory }),
+    };
+    fetched
 }
 
 /// The code for a client; what is not the client's doing is logged.
