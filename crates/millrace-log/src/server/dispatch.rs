@@ -93,6 +93,7 @@ static APIS: &[Api] = &[
     api!(ApiVersions, ApiVersionsRequest, 0..=4, api_versions),
     api!(CreateTopics, CreateTopicsRequest, 2..=7, create_topics),
     api!(DeleteTopics, DeleteTopicsRequest, 1..=6, delete_topics),
+    api!(DeleteRecords, DeleteRecordsRequest, 0..=2, delete_records),
     api!(InitProducerId, InitProducerIdRequest, 0..=5, init_producer_id),
     api!(OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, 2..=4, offset_for_leader_epoch),
     // Versions from 4 on are for brokers among themselves.

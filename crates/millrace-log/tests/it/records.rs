@@ -2,8 +2,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{DeleteRecordsRequest, ListOffsetsRequest};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProduceRequest, TopicName};
 use kafka_protocol::records::RecordBatchDecoder;
 use millrace_log::FsyncPolicy;
@@ -282,4 +287,71 @@ async fn a_refusal_that_nobody_waits_for_closes_the_connection() {
     let mut client = with_topic(&log, "orders", 1).await;
     client.write(9, &produce("nothing", 0, 0, &["a"])).await;
     assert_eq!(client.read_frame().await, None);
+}
+
+async fn list_offset(client: &mut Client, version: i16, time_ms: i64) -> (i16, i64, i64) {
+    let partition = ListOffsetsPartition::default().with_timestamp(time_ms);
+    let topic = ListOffsetsTopic::default()
+        .with_name(TopicName(text("orders")))
+        .with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_topics(vec![topic]);
+    let response = client.send(version, request).await;
+    let found = &response.topics[0].partitions[0];
+    (found.error_code, found.offset, found.timestamp)
+}
+
+#[tokio::test]
+async fn offsets_are_found_by_time_and_by_their_names() {
+    let log = Log::start().await;
+    let mut client = with_topic(&log, "orders", 1).await;
+    assert_eq!(list_offset(&mut client, 7, -1).await, (0, 0, -1));
+    assert_eq!(list_offset(&mut client, 7, -3).await, (0, -1, -1));
+    for _ in 0..3 {
+        client.send(9, produce("orders", 0, -1, &["a", "b"])).await;
+    }
+    let stamp = 1_700_000_000_000;
+    for version in 1..=10 {
+        assert_eq!(list_offset(&mut client, version, -2).await, (0, 0, -1));
+        assert_eq!(list_offset(&mut client, version, -1).await, (0, 6, -1));
+        assert_eq!(list_offset(&mut client, version, stamp - 1).await, (0, 0, stamp));
+        assert_eq!(list_offset(&mut client, version, stamp + 1).await, (0, -1, -1));
+    }
+    assert_eq!(list_offset(&mut client, 10, -3).await, (0, 0, stamp));
+    assert_eq!(list_offset(&mut client, 10, -4).await, (0, 0, -1));
+    assert_eq!(list_offset(&mut client, 10, -5).await, (0, -1, -1));
+    let invalid = ResponseError::InvalidRequest.code();
+    assert_eq!(list_offset(&mut client, 10, -9).await, (invalid, -1, -1));
+}
+
+#[tokio::test]
+async fn deleted_records_are_gone_and_stay_so() {
+    let log = Log::start().await;
+    let mut client = with_topic(&log, "orders", 1).await;
+    for value in ["a", "b", "c"] {
+        client.send(9, produce("orders", 0, -1, &[value])).await;
+    }
+    let delete = |topic: &str, offset| {
+        let partition = DeleteRecordsPartition::default().with_offset(offset);
+        let topic = DeleteRecordsTopic::default()
+            .with_name(TopicName(text(topic)))
+            .with_partitions(vec![partition]);
+        DeleteRecordsRequest::default().with_topics(vec![topic])
+    };
+    for (version, topic, offset, expected) in [
+        (0, "orders", 1, (0, 1)),
+        (1, "orders", 2, (0, 2)),
+        (2, "orders", 4, (ResponseError::OffsetOutOfRange.code(), -1)),
+        (2, "nothing", 1, (ResponseError::UnknownTopicOrPartition.code(), -1)),
+        (2, "__consumer_offsets", 0, (ResponseError::InvalidTopicException.code(), -1)),
+    ] {
+        let response = client.send(version, delete(topic, offset)).await;
+        let result = &response.topics[0].partitions[0];
+        assert_eq!((result.error_code, result.low_watermark), expected);
+    }
+    let log = log.restart().await;
+    let mut client = log.client().await;
+    assert_eq!(list_offset(&mut client, 7, -2).await, (0, 2, -1));
+    assert_eq!(values(&client.send(4, fetch("orders", &[(0, 2)], 0)).await, 0), ["c"]);
+    let response = client.send(2, delete("orders", -1)).await;
+    assert_eq!(response.topics[0].partitions[0].low_watermark, 3);
 }

@@ -21,6 +21,9 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
+/// From this version on the answer has the leader's epoch.
+const WITH_EPOCH: i16 = 4;
+
 /// "There is none" for offsets, times and epochs.
 const UNKNOWN: i64 = -1;
 
@@ -29,7 +32,7 @@ pub(crate) async fn handle(
     broker: &Arc<Broker>,
     _peer: &Peer,
     request: ListOffsetsRequest,
-    _version: i16,
+    version: i16,
 ) -> ListOffsetsResponse {
     let isolation = isolation(request.isolation_level);
     let mut seen = HashSet::new();
@@ -42,7 +45,7 @@ pub(crate) async fn handle(
                 None => Err(ResponseError::UnknownTopicOrPartition.into()),
                 Some(log) => isolation.map_err(Into::into).and_then(|i| find(&log, partition, i)),
             };
-            answer(partition.partition_index, found)
+            answer(partition.partition_index, found, version)
         });
         let partitions = partitions.collect();
         ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
@@ -63,19 +66,24 @@ fn find(
         }
         LATEST => Some((log.high_watermark(), UNKNOWN)),
         EARLIEST | EARLIEST_LOCAL => Some((log.log_start_offset(), UNKNOWN)),
-        MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion.into()),
+        MAX_TIMESTAMP => log.max_timestamp()?,
         // Nothing is ever moved to another storage.
         LATEST_TIERED => None,
         time_ms if time_ms < 0 => return Err(ResponseError::InvalidRequest.into()),
-        _ => return Err(ResponseError::UnsupportedVersion.into()),
+        _ => log.offset_for_time(asked.timestamp, isolation)?,
     })
 }
 
-fn answer(index: i32, found: Result<Option<(i64, i64)>>) -> ListOffsetsPartitionResponse {
+fn answer(
+    index: i32,
+    found: Result<Option<(i64, i64)>>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let partition = ListOffsetsPartitionResponse::default().with_partition_index(index);
     match found {
         Ok(Some((offset, time_ms))) => {
-            partition.with_offset(offset).with_timestamp(time_ms).with_leader_epoch(LEADER_EPOCH)
+            let epoch = if version >= WITH_EPOCH { LEADER_EPOCH } else { -1 };
+            partition.with_offset(offset).with_timestamp(time_ms).with_leader_epoch(epoch)
         }
         Ok(None) => partition.with_offset(UNKNOWN).with_timestamp(UNKNOWN),
         Err(error) => partition

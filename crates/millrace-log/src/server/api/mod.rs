@@ -8,6 +8,7 @@ pub(super) mod api_versions;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
 pub(super) mod delete_groups;
+pub(super) mod delete_records;
 pub(super) mod delete_topics;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
