@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use millrace_core::{
-    BadRecord, Batch, CheckpointId, Error, Prepared, Records, Result, Sink, SinkContext, SinkWriter,
+    BadRecord, BadRecordPolicy, Batch, CheckpointId, Error, Prepared, Records, Result, Sink,
+    SinkContext, SinkWriter,
 };
 
+use crate::Options;
 use crate::filesystem::{FileSink, FileSinkWriter, Partitioning, RollingPolicy};
 use crate::format::Format;
 use crate::format::json::JsonFormat;
@@ -68,6 +70,25 @@ impl SinkWriter for DeadLetterWriter {
 
     async fn commit(&mut self, checkpoint: CheckpointId, prepared: &Prepared) -> Result<()> {
         self.files.commit(checkpoint, prepared).await
+    }
+}
+
+/// What the option `bad-records` says; the format's `ignore-parse-errors` is another way to say
+/// `skip`.
+///
+/// # Errors
+/// `FixInput` when it is no policy, or the two contradict each other.
+pub(crate) fn bad_record_policy(
+    options: &Options,
+    ignores_parse_errors: bool,
+) -> Result<BadRecordPolicy> {
+    let given = options.text("bad-records").map(str::parse).transpose()?;
+    match (given, ignores_parse_errors) {
+        (None, true) => Ok(BadRecordPolicy::Skip),
+        (Some(BadRecordPolicy::Fail), true) => Err(Error::fix_input(
+            "options `bad-records` = `fail` and `ignore-parse-errors` = `true` exclude each other",
+        )),
+        (given, _) => Ok(given.unwrap_or_default()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! subtasks, reads a subtask's splits in the order of their watermarks (the one furthest behind
 //! first), and applies the [`crate::BadRecordPolicy`].
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -71,6 +72,12 @@ pub trait Source: Send + Sync {
     /// Whether it ends by itself.
     fn boundedness(&self) -> Boundedness;
 
+    /// How many readers a subtask may keep open. With more splits than that, the reader furthest
+    /// ahead is closed, and opened again at its position when its turn comes.
+    fn open_readers(&self) -> usize {
+        64
+    }
+
     /// All splits that exist now, in a stable order. The runtime leaves out those it knows.
     /// For a bounded source it is asked once, before the first start; a restored job reads the
     /// splits of its checkpoint.
@@ -79,6 +86,34 @@ pub trait Source: Send + Sync {
     /// `FixInput` when there is nothing that could be read (no such file), `Retry` when the outside
     /// does not answer.
     async fn discover(&self) -> Result<Vec<Split>>;
+
+    /// The splits that exist now and are not among `known`: for an unbounded source, again and again
+    /// and when a checkpoint is restored. A source whose first splits begin elsewhere than later ones
+    /// tells them apart by this.
+    ///
+    /// # Errors
+    /// As for [`Source::discover`].
+    async fn discover_new(&self, known: &HashSet<SplitId>) -> Result<Vec<Split>> {
+        let mut found = self.discover().await?;
+        found.retain(|split| !known.contains(&split.id));
+        Ok(found)
+    }
+
+    /// A checkpoint is complete, in which the splits of this subtask stood like this: a source that
+    /// tells others how far it has come does so now. It is not asked for older checkpoints after
+    /// newer ones, and not for each: a newer one may stand for several.
+    ///
+    /// # Errors
+    /// Any error fails the job, so what others are told in vain is only logged.
+    async fn checkpoint_completed(
+        &self,
+        subtask: Subtask,
+        splits: &[Split],
+        seams: &Seams,
+    ) -> Result<()> {
+        let _ = (subtask, splits, seams);
+        Ok(())
+    }
 
     /// Opens a split at its position.
     ///

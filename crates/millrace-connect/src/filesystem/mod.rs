@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use millrace_core::{Result, Sink};
 
-use self::listing::{Listing, local_path};
+use self::listing::Listing;
+pub(crate) use self::listing::local_path;
 use self::options::FileOptions;
 pub(crate) use self::partition::Partitioning;
 use self::partition_reader::PartitionedRead;

@@ -7,7 +7,8 @@ use millrace_core::{BadRecordPolicy, Error, Result};
 
 use super::listing::local_path;
 use super::rolling::RollingPolicy;
-use crate::format::Format;
+use crate::dead_letter::bad_record_policy;
+use crate::format::{Format, raw_in_a_file};
 use crate::{Options, TableSpec, duration};
 
 /// Flink's name of the partition for NULL.
@@ -37,7 +38,10 @@ impl FileOptions {
     pub fn of(table: &TableSpec) -> Result<Self> {
         let options = &table.options;
         let format = Format::from_options(options)?;
-        let bad_records = bad_record_policy(options, &format)?;
+        if matches!(format, Format::Raw(_)) {
+            return Err(raw_in_a_file());
+        }
+        let bad_records = bad_record_policy(options, format.ignores_parse_errors())?;
         let parsed = FileOptions {
             path: options.required("path")?,
             monitor_interval: monitor_interval(options)?,
@@ -72,17 +76,6 @@ fn max_record_bytes(options: &Options) -> Result<usize> {
             "option `max-record-bytes` cannot be `{bytes}`: it has to be from 1 to \
              {LARGEST_RECORD_BYTES}"
         ))),
-    }
-}
-
-fn bad_record_policy(options: &Options, format: &Format) -> Result<BadRecordPolicy> {
-    let given = options.text("bad-records").map(str::parse).transpose()?;
-    match (given, format.ignores_parse_errors()) {
-        (None, true) => Ok(BadRecordPolicy::Skip),
-        (Some(BadRecordPolicy::Fail), true) => Err(Error::fix_input(
-            "options `bad-records` = `fail` and `ignore-parse-errors` = `true` exclude each other",
-        )),
-        (given, _) => Ok(given.unwrap_or_default()),
     }
 }
 

@@ -9,8 +9,8 @@ use millrace_core::{Boundedness, Error, ReaderContext, Result, Source, Split, Sp
 use super::listing::Listing;
 use super::partition_reader::PartitionedRead;
 use super::record_reader::RecordReader;
-use crate::format::Format;
 use crate::format::parquet::ParquetReader;
+use crate::format::{Format, raw_in_a_file};
 
 /// Reads files below a path.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ impl Source for FileSource {
         let decoder = match &self.format {
             Format::Csv(csv) => csv.decoder(read),
             Format::Json(json) => json.decoder(read),
+            Format::Raw(_) => return Err(raw_in_a_file()),
             Format::Parquet(_) => {
                 let reader = ParquetReader::open(path.clone(), split, read, rows)?;
                 return self.read.wrap(&path, Box::new(reader));

@@ -1,17 +1,21 @@
 //! Formats: bytes to rows and back.
 //!
-//! `csv` and `json` are read record by record from any stream of bytes ([`record`]); `parquet`
-//! needs the whole file.
+//! `csv` and `json` are read record by record from any stream of bytes ([`record`]) or message by
+//! message ([`message`]); `raw` is about messages alone, and `parquet` needs the whole file.
 
 pub(crate) mod cells;
 pub(crate) mod csv;
 pub(crate) mod display;
 pub(crate) mod encoder;
 pub(crate) mod json;
+#[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "only topics have messages"))]
+pub(crate) mod message;
 #[cfg(feature = "kafka")]
 pub(crate) mod message_encoder;
 pub(crate) mod parquet;
 pub(crate) mod parse;
+#[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "only topics have messages"))]
+pub(crate) mod raw;
 pub(crate) mod record;
 pub(crate) mod sql_type;
 
@@ -63,6 +67,7 @@ pub(crate) enum Format {
     Csv(csv::CsvFormat),
     Json(json::JsonFormat),
     Parquet(parquet::ParquetFormat),
+    Raw(raw::RawFormat),
 }
 
 impl Format {
@@ -84,8 +89,9 @@ impl Format {
             "csv" => Ok(Format::Csv(csv::CsvFormat::from_options(options)?)),
             "json" => Ok(Format::Json(json::JsonFormat::from_options(options)?)),
             "parquet" => Ok(Format::Parquet(parquet::ParquetFormat::from_options(options)?)),
+            "raw" => Ok(Format::Raw(raw::RawFormat::from_options(options)?)),
             other => Err(Error::fix_input(format!("format `{other}` is not known"))
-                .hint("known here: csv, json, parquet")),
+                .hint("known here: csv, json, parquet, raw")),
         }
     }
 
@@ -95,6 +101,7 @@ impl Format {
             Format::Csv(_) => "csv",
             Format::Json(_) => "json",
             Format::Parquet(_) => "parquet",
+            Format::Raw(_) => "raw",
         }
     }
 
@@ -103,7 +110,7 @@ impl Format {
         match self {
             Format::Csv(csv) => csv.ignores_parse_errors(),
             Format::Json(json) => json.ignores_parse_errors(),
-            Format::Parquet(_) => false,
+            Format::Parquet(_) | Format::Raw(_) => false,
         }
     }
 
@@ -114,6 +121,7 @@ impl Format {
             Format::Csv(csv) => csv.check_readable(schema),
             Format::Json(json) => json.check_readable(schema),
             Format::Parquet(parquet) => parquet.check(schema),
+            Format::Raw(raw) => raw.check(schema),
         }
     }
 
@@ -124,6 +132,7 @@ impl Format {
             Format::Csv(csv) => csv.check_writable(schema),
             Format::Json(json) => json.check_writable(schema),
             Format::Parquet(parquet) => parquet.check(schema),
+            Format::Raw(raw) => raw.check(schema),
         }
     }
 
@@ -136,8 +145,29 @@ impl Format {
             Format::Csv(csv) => Ok(csv.encoder(file, schema)),
             Format::Json(json) => Ok(json.encoder(file)),
             Format::Parquet(parquet) => parquet.encoder(file, schema),
+            Format::Raw(_) => Err(raw_in_a_file()),
         }
     }
+
+    /// Reads single messages.
+    ///
+    /// # Errors
+    /// `FixInput` for a format of whole files.
+    #[cfg(feature = "kafka")]
+    pub fn message_decoder(&self, read: &ReadSchema) -> Result<Box<dyn message::MessageDecoder>> {
+        match self {
+            Format::Csv(csv) => Ok(csv.message_decoder(read)?),
+            Format::Json(json) => Ok(json.message_decoder(read)),
+            Format::Raw(raw) => Ok(raw.decoder(read)),
+            Format::Parquet(_) => Err(Error::fix_input("format `parquet` is not for messages")),
+        }
+    }
+}
+
+/// What is said where the format `raw` is given for files.
+pub(crate) fn raw_in_a_file() -> Error {
+    Error::fix_input("format `raw` is for messages: a file has no end of one")
+        .hint("use `csv` or `json`")
 }
 
 #[cfg(feature = "kafka")]
@@ -154,6 +184,7 @@ impl Format {
         match self {
             Format::Csv(csv) => csv.message_encoder(),
             Format::Json(json) => Ok(json.message_encoder()),
+            Format::Raw(raw) => Ok(raw.message_encoder()),
             Format::Parquet(_) => Err(Error::fix_input("format `parquet` is not for messages")),
         }
     }

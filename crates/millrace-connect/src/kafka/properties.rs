@@ -50,7 +50,7 @@ impl ClientProperties {
         Ok(properties)
     }
 
-    /// The properties of a builder, `name` and `value` as the Java client has them.
+    /// The properties of a builder, with their names as the Java client has them.
     ///
     /// # Errors
     /// As for [`ClientProperties::from_options`].
@@ -268,8 +268,8 @@ mod tests {
     use super::*;
 
     fn properties(pairs: &[(&str, &str)]) -> Result<ClientProperties> {
-        let pairs: Vec<_> = pairs.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        ClientProperties::of(&pairs)
+        let named = pairs.iter().map(|&(name, value)| (format!("{PREFIX}{name}"), value));
+        ClientProperties::from_options(&Options::new(named))
     }
 
     #[test]

@@ -85,11 +85,13 @@ pub async fn read_all(
                 }
                 Read::Pending => {
                     reader.ready().await;
+                    continue;
                 }
                 Read::End => break,
             }
             if restart() {
                 split = Split { id: split.id, position: reader.position() };
+                drop(reader);
                 reader = source.open(&split, &context).await?;
             }
         }

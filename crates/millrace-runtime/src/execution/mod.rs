@@ -345,10 +345,12 @@ impl<'a> Coordination<'a> {
         };
         let source = self.dealers[dealer].source().source.clone();
         let clock = self.run.seams.clock.clone();
+        // The next look comes after this one's finds were dealt out: these are all that are known.
+        let known = self.dealers[dealer].known().clone();
         self.background.push(
             async move {
                 clock.sleep(interval).await;
-                Background::Found { dealer, result: source.discover().await }
+                Background::Found { dealer, result: source.discover_new(&known).await }
             }
             .boxed(),
         );

@@ -37,10 +37,13 @@ impl SplitDealer {
         };
         let restored = restore.splits(node);
         let bounded = source.source.boundedness() == Boundedness::Bounded;
-        let found = if bounded && restored.is_some() {
-            Vec::new()
-        } else {
-            source.source.discover().await?
+        let found = match &restored {
+            None => source.source.discover().await?,
+            Some(_) if bounded => Vec::new(),
+            Some(entries) => {
+                let known = entries.iter().map(|entry| entry.split.id.clone()).collect();
+                source.source.discover_new(&known).await?
+            }
         };
         let mut hands = vec![Vec::new(); parallelism];
         // Unfinished splits are dealt first, so that each subtask gets its share of the work.
@@ -68,6 +71,11 @@ impl SplitDealer {
     /// The source to look for new splits in.
     pub(crate) fn source(&self) -> &SourceNode {
         &self.source
+    }
+
+    /// The splits that were dealt out so far.
+    pub(crate) fn known(&self) -> &HashSet<SplitId> {
+        &self.known
     }
 
     /// Deals out those splits that are new.

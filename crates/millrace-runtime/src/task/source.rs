@@ -5,6 +5,7 @@
 //! merged watermark moves with the reading. A split that was never read holds it at
 //! `Timestamp::MIN`.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +23,6 @@ use millrace_core::{
 use super::{Chain, Command, PendingAck, TaskContext, TaskEvent, TaskFailure};
 use crate::exchange::Control;
 use crate::graph::SourceNode;
-
-/// The most readers a subtask keeps open. With more splits than that, the reader furthest ahead is
-/// closed, and opened again at its position when its turn comes.
-const OPEN_READERS: usize = 64;
 
 /// What a source task reads.
 pub(crate) struct SourceHead {
@@ -88,6 +85,8 @@ pub(crate) struct SourceTask {
     head: SourceHead,
     source: Arc<dyn Source>,
     splits: Vec<OwnSplit>,
+    /// Where the splits stood in checkpoints that are not complete yet.
+    marked: BTreeMap<CheckpointId, Vec<Split>>,
     taken: CheckpointId,
     idle: bool,
     ended: bool,
@@ -103,6 +102,7 @@ impl SourceTask {
             head,
             source,
             splits,
+            marked: BTreeMap::new(),
             taken: CheckpointId(0),
             idle: false,
             ended: false,
@@ -185,7 +185,7 @@ impl SourceTask {
             return Ok(());
         }
         let open = self.splits.iter().filter(|split| split.reader.is_some()).count();
-        if open >= OPEN_READERS {
+        if open >= self.source.open_readers() {
             let ahead = self.splits.iter_mut().filter(|split| split.reader.is_some());
             if let Some(ahead) = ahead.max_by_key(|split| split.watermark) {
                 ahead.close();
@@ -394,6 +394,7 @@ impl SourceTask {
                 self.chain.commit(checkpoint).await?;
                 let task = self.context.index;
                 self.context.tell(TaskEvent::Committed { task, checkpoint }).await?;
+                self.tell_source(checkpoint).await?;
             }
             Command::AddSplits(splits) => {
                 for split in splits {
@@ -411,13 +412,28 @@ impl SourceTask {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Lets the source tell others how far this subtask has come.
+    async fn tell_source(&mut self, checkpoint: CheckpointId) -> Result<(), TaskFailure> {
+        // Checkpoints before it were given up, or are complete by this one.
+        let later = self.marked.split_off(&CheckpointId(checkpoint.0 + 1));
+        let splits = std::mem::replace(&mut self.marked, later).remove(&checkpoint);
+        if let Some(splits) = splits {
+            let ReaderContext { subtask, seams, .. } = &self.head.reader_context;
+            self.source.checkpoint_completed(*subtask, &splits, seams).await?;
+        }
+        Ok(())
+    }
+
     async fn take_part(&mut self, barrier: Barrier) -> Result<(), TaskFailure> {
         if barrier.checkpoint <= self.taken {
             return Ok(());
         }
         self.taken = barrier.checkpoint;
         let mut members = self.chain.snapshot(barrier).await?;
-        members[0].ack.splits = self.splits.iter().map(OwnSplit::entry).collect();
+        let entries: Vec<SplitEntry> = self.splits.iter().map(OwnSplit::entry).collect();
+        let splits = entries.iter().map(|entry| entry.split.clone()).collect();
+        self.marked.insert(barrier.checkpoint, splits);
+        members[0].ack.splits = entries;
         if !self.ended {
             self.chain.control(Control::Barrier(barrier)).await?;
         }

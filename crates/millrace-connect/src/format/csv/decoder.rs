@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use millrace_core::{BadRecord, Error, Result};
+use millrace_core::{BadRecord, Error, Result, SplitId};
 
 use super::dialect::Dialect;
 use super::tokenizer::{Fields, Record, Span, Tokenizer};
 use crate::format::ReadSchema;
 use crate::format::cells::{self, Cells};
+use crate::format::message::{DecodedMessages, MessageDecoder, Messages};
 use crate::format::parse::TimestampStyle;
 use crate::format::record::{CellErrors, Chunk, Decoded, Follows, RecordDecoder, without_rows};
 
@@ -100,6 +101,45 @@ impl CsvDecoder {
             };
             decoded.bytes = extent.next;
             decoded.lines += extent.lines;
+        }
+        decoded
+    }
+
+    /// Takes each message as one record.
+    fn find_messages(&mut self, messages: &Messages, split: &SplitId) -> Decoded {
+        let Scratch { found, spans, records } = &mut self.scratch;
+        found.unescaped.clear();
+        spans.clear();
+        records.clear();
+        let mut decoded = Decoded::default();
+        let whole = messages.chunk(split);
+        for message in messages.contents() {
+            let chunk = Chunk { bytes: &whole.bytes[..message.end], ..whole };
+            let (start, end) = (message.start, message.end);
+            let raw = &whole.bytes[start..end];
+            let fault = match self.tokenizer.record(&chunk, start, found) {
+                Record::Whole(extent) if extent.next < end => Some((
+                    Some((extent.next - start) as u64 + 1),
+                    "the message goes on behind its record".into(),
+                )),
+                Record::Whole(_) if found.spans.len() != self.arity => {
+                    Some(wrong_arity(&found.spans, self.arity, start, raw.len()))
+                }
+                Record::Whole(extent) => {
+                    spans.extend(self.fields.iter().map(|&field| found.spans[field]));
+                    records.push(Place { start, end: extent.end, lines_above: 0 });
+                    None
+                }
+                Record::Broken(_, fault) => {
+                    Some((Some((fault.at - start) as u64 + 1), fault.cause))
+                }
+                Record::Skipped(_) | Record::Incomplete | Record::TooLong(_) => {
+                    Some((None, "the message has no record".into()))
+                }
+            };
+            if let Some((column, cause)) = fault {
+                decoded.bad.push(chunk.bad_record(start, 0, column, cause, raw));
+            }
         }
         decoded
     }
@@ -223,6 +263,14 @@ impl RecordDecoder for CsvDecoder {
         let mut decoded = self.find_records(chunk, max_rows);
         self.build(chunk, &mut decoded)?;
         Ok(decoded)
+    }
+}
+
+impl MessageDecoder for CsvDecoder {
+    fn decode_messages(&mut self, messages: &Messages, split: &SplitId) -> Result<DecodedMessages> {
+        let mut decoded = self.find_messages(messages, split);
+        self.build(&messages.chunk(split), &mut decoded)?;
+        Ok(messages.attribute(decoded))
     }
 }
 

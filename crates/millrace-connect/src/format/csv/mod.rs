@@ -8,12 +8,13 @@ mod tokenizer;
 use std::fs::File;
 
 use arrow_schema::Schema;
-use millrace_core::Result;
+use millrace_core::{Error, Result};
 
 use self::decoder::CsvDecoder;
 use self::dialect::Dialect;
 use self::encoder::CsvLines;
 use super::encoder::{Encoder, LineEncoder};
+use super::message::MessageDecoder;
 #[cfg(feature = "kafka")]
 use super::message_encoder::{LineMessages, MessageEncoder};
 use super::record::{CellErrors, RecordDecoder};
@@ -45,6 +46,15 @@ impl CsvFormat {
 
     pub fn decoder(&self, read: &ReadSchema) -> Box<dyn RecordDecoder> {
         Box::new(CsvDecoder::new(self.dialect.clone(), read))
+    }
+
+    /// # Errors
+    /// `FixInput` when messages are said to have a header.
+    pub fn message_decoder(&self, read: &ReadSchema) -> Result<Box<dyn MessageDecoder>> {
+        if self.dialect.header {
+            return Err(Error::fix_input("option `csv.header` cannot be `true` for messages"));
+        }
+        Ok(Box::new(CsvDecoder::new(self.dialect.clone(), read)))
     }
 
     pub fn encoder(&self, file: File, schema: &Schema) -> Box<dyn Encoder> {

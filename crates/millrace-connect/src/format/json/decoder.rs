@@ -12,12 +12,13 @@ use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray}
 use arrow_json::ReaderBuilder;
 use arrow_json::reader::Decoder;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use millrace_core::{BadRecord, Error, Result};
+use millrace_core::{BadRecord, Error, Result, SplitId};
 
 use super::JsonFormat;
 use super::scan::field_value;
 use crate::format::ReadSchema;
 use crate::format::cells::{self, Cells};
+use crate::format::message::{DecodedMessages, MessageDecoder, Messages};
 use crate::format::record::{CellErrors, Chunk, Decoded, Follows, RecordDecoder, without_rows};
 
 /// Reads one file's lines.
@@ -261,7 +262,29 @@ impl JsonDecoder {
 
 impl RecordDecoder for JsonDecoder {
     fn decode(&mut self, chunk: &Chunk<'_>, max_rows: usize) -> Result<Decoded> {
-        let mut decoded = self.find_lines(chunk, max_rows);
+        let decoded = self.find_lines(chunk, max_rows);
+        self.decode_lines(chunk, decoded)
+    }
+}
+
+impl MessageDecoder for JsonDecoder {
+    fn decode_messages(&mut self, messages: &Messages, split: &SplitId) -> Result<DecodedMessages> {
+        self.lines.clear();
+        // A message may have line ends in it: it is a line all the same.
+        let lines = messages.contents();
+        self.lines.extend(lines.map(|span| Line {
+            start: span.start,
+            end: span.end,
+            lines_above: 0,
+        }));
+        let decoded = self.decode_lines(&messages.chunk(split), Decoded::default())?;
+        Ok(messages.attribute(decoded))
+    }
+}
+
+impl JsonDecoder {
+    /// Decodes the lines that were found.
+    fn decode_lines(&mut self, chunk: &Chunk<'_>, mut decoded: Decoded) -> Result<Decoded> {
         if self.lines.is_empty() {
             return Ok(decoded);
         }

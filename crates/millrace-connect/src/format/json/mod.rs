@@ -12,6 +12,7 @@ use millrace_core::{Error, Result};
 use self::decoder::{JsonDecoder, is_nested};
 use self::encoder::JsonLines;
 use super::encoder::{Encoder, LineEncoder};
+use super::message::MessageDecoder;
 #[cfg(feature = "kafka")]
 use super::message_encoder::{LineMessages, MessageEncoder};
 use super::parse::TimestampStyle;
@@ -75,6 +76,10 @@ impl JsonFormat {
     }
 
     pub fn decoder(&self, read: &ReadSchema) -> Box<dyn RecordDecoder> {
+        Box::new(JsonDecoder::new(self.clone(), read))
+    }
+
+    pub fn message_decoder(&self, read: &ReadSchema) -> Box<dyn MessageDecoder> {
         Box::new(JsonDecoder::new(self.clone(), read))
     }
 

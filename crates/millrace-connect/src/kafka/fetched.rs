@@ -1,0 +1,84 @@
+//! Records of one partition on their way from the client to the decoder.
+
+use std::sync::Arc;
+
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+
+use crate::format::message::Messages;
+
+/// Records in their order, as columns.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offsets: Vec<i64>,
+    pub timestamps: Vec<Timestamp>,
+    pub values: Messages,
+    /// Empty unless they are wanted.
+    pub keys: Messages,
+    /// Empty unless they are wanted.
+    pub headers: Vec<RecordHeaders>,
+    wanted: Wanted,
+}
+
+/// What a decoder looks at beside the value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    pub keys: bool,
+    pub headers: bool,
+}
+
+/// The headers of a record: names and values.
+pub(crate) type RecordHeaders = Vec<(String, Option<Vec<u8>>)>;
+
+impl Fetched {
+    pub fn new(topic: &str, partition: i32, wanted: Wanted) -> Self {
+        Fetched {
+            topic: topic.into(),
+            partition,
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            values: Messages::default(),
+            keys: Messages::default(),
+            headers: Vec::new(),
+            wanted,
+        }
+    }
+
+    /// Copies a record out of the client's memory, so that it can fetch ahead into it.
+    pub fn push(&mut self, message: &BorrowedMessage<'_>) {
+        self.offsets.push(message.offset());
+        self.timestamps.push(message.timestamp());
+        self.values.push(message.payload());
+        if self.wanted.keys {
+            self.keys.push(message.key());
+        }
+        if self.wanted.headers {
+            let headers = message.headers().map(|headers| {
+                let one = |header: rdkafka::message::Header<'_, &[u8]>| {
+                    (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
+                };
+                headers.iter().map(one).collect()
+            });
+            self.headers.push(headers.unwrap_or_default());
+        }
+    }
+
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// How much their keys and values take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.values.bytes() + self.keys.bytes()
+    }
+
+    pub fn clear(&mut self) {
+        self.offsets.clear();
+        self.timestamps.clear();
+        self.values.clear();
+        self.keys.clear();
+        self.headers.clear();
+    }
+}

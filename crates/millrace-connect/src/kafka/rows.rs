@@ -1,0 +1,289 @@
+//! Records to rows of a table: columns of the value, of the key, and of metadata side by side.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, SchemaRef};
+use millrace_core::{BadRecord, Batch, Columns, Error, Result, SplitId};
+
+use super::decode::{Decode, DecodedRecords, Decoder};
+use super::fetched::{Fetched, Wanted};
+use super::metadata;
+use super::options::Part;
+use crate::TableSpec;
+use crate::format::message::{BadMessage, DecodedMessages, MessageDecoder, Messages};
+use crate::format::record::without_rows;
+use crate::format::{Format, ReadSchema};
+
+/// What the rows of a table are made of.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    value: (Part, ReadSchema),
+    key: Option<(Part, ReadSchema)>,
+}
+
+/// Where a column comes from.
+#[derive(Clone, Debug)]
+enum Column {
+    /// The column of this number among those that are decoded from the value.
+    Value(usize),
+    /// The same for the key.
+    Key(usize),
+    Metadata(String, Field),
+}
+
+impl TableRows {
+    /// # Errors
+    /// `Report` for a projection that does not fit the table.
+    pub fn new(table: &TableSpec, value: Part, key: Option<Part>) -> Result<Self> {
+        let readable = table.readable();
+        let all = || (0..readable.fields().len()).collect();
+        let projection: Vec<usize> = table.projection.clone().unwrap_or_else(all);
+        let schema = readable.project(&projection).map_err(|cause| {
+            Error::report(format!("the projection of table `{}` is wrong", table.name))
+                .caused_by(cause)
+        })?;
+        let physical = table.schema.fields().len();
+        let (mut of_value, mut of_key, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        for index in projection {
+            let place = |part: &Part| part.columns.iter().position(|&column| column == index);
+            let column = if let Some(metadata) = index.checked_sub(physical) {
+                let column = &table.metadata[metadata];
+                Column::Metadata(column.key.clone(), column.field.clone())
+            } else if let Some(place) = place(&value) {
+                // A column of both is the value's, as in Flink.
+                of_value.push(place);
+                Column::Value(of_value.len() - 1)
+            } else if let Some(place) = key.as_ref().and_then(place) {
+                of_key.push(place);
+                Column::Key(of_key.len() - 1)
+            } else {
+                return Err(Error::report(format!("column {index} is in no part of the message")));
+            };
+            columns.push(column);
+        }
+        // A format reads its columns in their order, which for the key is that of `key.fields`.
+        let of_key = sorted(of_key, &mut columns);
+        let read = |part: Part, projection: Vec<usize>| {
+            let projected = part.schema.project(&projection).map_err(|cause| {
+                Error::report("columns of a message do not fit").caused_by(cause)
+            })?;
+            let read = ReadSchema {
+                table_name: table.name.clone(),
+                table: Arc::clone(&part.schema),
+                projection,
+                projected: Arc::new(projected),
+            };
+            Ok((part, read))
+        };
+        let value = read(value, of_value)?;
+        let key = match key {
+            Some(part) if !of_key.is_empty() => Some(read(part, of_key)?),
+            _ => None,
+        };
+        Ok(TableRows { schema: Arc::new(schema), columns, value, key })
+    }
+}
+
+/// Sorts the places of key columns, and points the columns at their new numbers.
+fn sorted(places: Vec<usize>, columns: &mut [Column]) -> Vec<usize> {
+    let mut ascending = places.clone();
+    ascending.sort_unstable();
+    for column in columns {
+        if let Column::Key(number) = column {
+            let place = places[*number];
+            *number = ascending.partition_point(|&other| other < place);
+        }
+    }
+    ascending
+}
+
+impl Decode for TableRows {
+    fn decoder(&self) -> Result<Box<dyn Decoder>> {
+        let (part, read) = &self.value;
+        let value = match read.projection.is_empty() {
+            true => None,
+            false => Some(part.format.message_decoder(read)?),
+        };
+        let key = self.key.as_ref().map(|(part, read)| part.format.message_decoder(read));
+        Ok(Box::new(RowDecoder {
+            schema: self.schema.clone(),
+            columns: self.columns.clone(),
+            value,
+            nulls_are_rows: matches!(part.format, Format::Raw(_)),
+            key: key.transpose()?,
+            key_names: self.key.as_ref().map_or(String::new(), |(_, read)| names(&read.projected)),
+        }))
+    }
+}
+
+fn names(schema: &SchemaRef) -> String {
+    let names: Vec<String> =
+        schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
+    names.join(", ")
+}
+
+struct RowDecoder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    /// None when no column of it is read: then it is not looked at.
+    value: Option<Box<dyn MessageDecoder>>,
+    nulls_are_rows: bool,
+    key: Option<Box<dyn MessageDecoder>>,
+    key_names: String,
+}
+
+impl Decoder for RowDecoder {
+    fn wanted(&self) -> Wanted {
+        Wanted { keys: self.key.is_some(), headers: false }
+    }
+
+    fn decode(&mut self, fetched: &Fetched, split: &SplitId) -> Result<DecodedRecords> {
+        let count = fetched.len();
+        let mut fates = vec![Fate::Row; count];
+        let mut bad = Vec::new();
+        let nulls_are_rows = self.nulls_are_rows;
+        if !nulls_are_rows && fetched.values.nulls() > 0 {
+            let nulls = (0..count).filter(|&index| fetched.values.get(index).is_none());
+            nulls.for_each(|index| fates[index] = Fate::NoRow);
+        }
+        let DecodedMessages { rows: value, bad: bad_values } = match &mut self.value {
+            Some(decoder) => decoder.decode_messages(&fetched.values, split)?,
+            None => DecodedMessages::default(),
+        };
+        let value_fates = judged(&fates, &bad_values);
+        take_bad(bad_values, &fetched.values, fetched, split, &mut fates, &mut bad);
+        let key = self.decode_keys(fetched, split, &mut fates, &mut bad)?;
+        bad.sort_by_key(|record: &BadRecord| record.offset);
+        let rows = fates.iter().filter(|fate| **fate == Fate::Row).count();
+        if rows == 0 {
+            return Ok(DecodedRecords { rows: None, bad, leaves_out_nulls: !nulls_are_rows });
+        }
+        let value = narrowed(value, &value_fates, &fates)?;
+        let key = match key {
+            Some((rows, key_fates)) => narrowed(rows, &key_fates, &fates)?,
+            None => None,
+        };
+        let columns = self.columns(fetched, &fates, value.as_ref(), key.as_ref())?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|cause| Error::report("columns of messages do not fit").caused_by(cause))?;
+        let rows = Some(Batch::new(Columns::new(batch)));
+        Ok(DecodedRecords { rows, bad, leaves_out_nulls: !nulls_are_rows })
+    }
+}
+
+type DecodedKeys = (Option<RecordBatch>, Vec<Fate>);
+
+impl RowDecoder {
+    fn decode_keys(
+        &mut self,
+        fetched: &Fetched,
+        split: &SplitId,
+        fates: &mut [Fate],
+        bad: &mut Vec<BadRecord>,
+    ) -> Result<Option<DecodedKeys>> {
+        let Some(decoder) = &mut self.key else { return Ok(None) };
+        let mut key_fates = vec![Fate::Row; fates.len()];
+        let mut missing = Vec::new();
+        if !decoder.has_rows_for_nulls() {
+            for index in (0..fates.len()).filter(|&index| fetched.keys.get(index).is_none()) {
+                key_fates[index] = Fate::NoRow;
+                let cause = format!("the message has no key, which has {}", self.key_names);
+                missing.push(BadMessage { index, column: None, cause });
+            }
+        }
+        let decoded = decoder.decode_messages(&fetched.keys, split)?;
+        let key_fates = judged(&key_fates, &decoded.bad);
+        let of_key = |bad: BadMessage| BadMessage { cause: format!("key: {}", bad.cause), ..bad };
+        let all = missing.into_iter().chain(decoded.bad.into_iter().map(of_key)).collect();
+        take_bad(all, &fetched.values, fetched, split, fates, bad);
+        Ok(Some((decoded.rows, key_fates)))
+    }
+
+    fn columns(
+        &self,
+        fetched: &Fetched,
+        fates: &[Fate],
+        value: Option<&RecordBatch>,
+        key: Option<&RecordBatch>,
+    ) -> Result<Vec<ArrayRef>> {
+        let column = |batch: Option<&RecordBatch>, index: usize| {
+            let batch = batch.ok_or_else(|| Error::report("a part of the message has no rows"))?;
+            Ok(Arc::clone(batch.column(index)))
+        };
+        let all_stay = fates.iter().all(|fate| *fate == Fate::Row);
+        let columns = self.columns.iter().map(|source| match source {
+            Column::Value(index) => column(value, *index),
+            Column::Key(index) => column(key, *index),
+            Column::Metadata(name, field) => {
+                let whole = metadata::column(name, field, fetched)?;
+                if all_stay {
+                    return Ok(whole);
+                }
+                let keep = fates.iter().map(|fate| Some(*fate == Fate::Row));
+                let keep = arrow_array::BooleanArray::from_iter(keep);
+                arrow_select::filter::filter(&whole, &keep)
+                    .map_err(|cause| Error::report("metadata does not fit").caused_by(cause))
+            }
+        });
+        columns.collect()
+    }
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Row,
+    Bad,
+    /// It has no content, and is none in its format.
+    NoRow,
+}
+
+/// Which records a part has rows for.
+fn judged(fates: &[Fate], bad: &[BadMessage]) -> Vec<Fate> {
+    let mut fates = fates.to_vec();
+    bad.iter().for_each(|bad| fates[bad.index] = Fate::Bad);
+    fates
+}
+
+/// Makes bad records of bad messages; each record is told once, and one without a value too if its
+/// key is bad.
+fn take_bad(
+    messages: Vec<BadMessage>,
+    values: &Messages,
+    fetched: &Fetched,
+    split: &SplitId,
+    fates: &mut [Fate],
+    bad: &mut Vec<BadRecord>,
+) {
+    for message in messages {
+        let index = message.index;
+        // A record that is no row by its value is not judged by its key.
+        if fates[index] == Fate::Row {
+            fates[index] = Fate::Bad;
+            bad.push(message.into_record(split, fetched.offsets[index], values.get(index)));
+        }
+    }
+}
+
+/// The rows of a part that stay when all parts have been judged.
+fn narrowed(
+    rows: Option<RecordBatch>,
+    own: &[Fate],
+    fates: &[Fate],
+) -> Result<Option<RecordBatch>> {
+    let Some(rows) = rows else { return Ok(None) };
+    let there = own.iter().zip(fates).filter(|(own, _)| **own == Fate::Row);
+    let leave_out: Vec<bool> = there.map(|(_, fate)| *fate != Fate::Row).collect();
+    if leave_out.len() != rows.num_rows() {
+        return Err(Error::report(format!(
+            "{} rows were decoded from {} messages",
+            rows.num_rows(),
+            leave_out.len()
+        )));
+    }
+    without_rows(rows, &leave_out).map(Some)
+}
