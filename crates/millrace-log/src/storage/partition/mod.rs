@@ -10,6 +10,7 @@
 //! before the first transaction whose end is not seen yet.
 
 mod append;
+mod compaction;
 mod lookup;
 mod prepare;
 mod read;

@@ -10,6 +10,7 @@ use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::compaction::finish_swap;
 use super::retention::LogStart;
 use crate::storage::TopicConfig;
 use crate::storage::producers::{AbortedIndex, Producers};
@@ -38,6 +39,7 @@ pub(super) struct Recovered {
 }
 
 pub(super) fn recover(dir: &Path, config: &TopicConfig, now_ms: i64) -> Result<Recovered> {
+    finish_swap(dir)?;
     let mut report = Recovery::default();
     let mut replay =
         Replay { now_ms, producers: Producers::default(), aborted: AbortedIndex::default() };

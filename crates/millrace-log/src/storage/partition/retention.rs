@@ -57,6 +57,9 @@ impl PartitionLog {
         if config.delete {
             shared.apply_retention(&config, now_ms)?;
         }
+        if config.compact {
+            shared.compact(&config, now_ms)?;
+        }
         let mut writer = lock::mutex(&shared.writer);
         writer.producers.forget_before(now_ms.saturating_sub(PRODUCER_EXPIRATION_MS));
         Ok(())

@@ -31,6 +31,11 @@ impl AbortedIndex {
         self.entries.retain(|entry| entry.transaction.last_offset >= offset);
     }
 
+    /// Drops those whose markers were at these offsets, which ascend.
+    pub fn forget_markers(&mut self, offsets: &[i64]) {
+        self.entries.retain(|entry| offsets.binary_search(&entry.transaction.last_offset).is_err());
+    }
+
     /// Those that have records from `offset` to before `end`.
     pub fn between(&self, offset: i64, end: i64) -> Vec<AbortedTransaction> {
         let from = self.entries.partition_point(|entry| entry.transaction.last_offset < offset);

@@ -1,3 +1,4 @@
+mod compaction;
 mod retention;
 mod transactions;
 

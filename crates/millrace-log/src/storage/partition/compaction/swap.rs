@@ -1,0 +1,86 @@
+//! Puts a file in place of several, as one step.
+//!
+//! The list of what is to be replaced is on the disk before anything is touched. As long as it is
+//! there, the replacement can be finished from it, however often it is tried.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::rewrite::{CLEANED, Rewritten};
+use crate::storage::partition::stored::{read_json, write_json};
+use crate::storage::partition::sync::sync_dir;
+use crate::storage::segment::{Segment, segment_path};
+use crate::{LogError, Result};
+
+/// A replacement that has begun.
+#[derive(Debug, Serialize, Deserialize)]
+struct Swap {
+    version: u32,
+    /// The segment whose file is replaced.
+    base_offset: i64,
+    /// The segments whose content is in that file now.
+    removed: Vec<i64>,
+}
+
+fn swap_path(dir: &Path) -> PathBuf {
+    dir.join("swap.json")
+}
+
+/// Replaces the files of a group.
+pub(super) fn swap(dir: &Path, group: &[Arc<Segment>], rewritten: Rewritten) -> Result<Segment> {
+    let base_offset = group[0].base_offset;
+    let removed = group[1..].iter().map(|segment| segment.base_offset).collect();
+    let swap = Swap { version: 1, base_offset, removed };
+    write_json(dir, &swap_path(dir), &swap)?;
+    swap.finish(dir)?;
+    let path = segment_path(dir, base_offset, "log");
+    Ok(Segment::of(rewritten.file, path, base_offset, rewritten.content))
+}
+
+impl Swap {
+    fn finish(&self, dir: &Path) -> Result<()> {
+        let cleaned = segment_path(dir, self.base_offset, CLEANED);
+        let path = segment_path(dir, self.base_offset, "log");
+        // Not there: it was renamed before.
+        unless_missing(std::fs::rename(&cleaned, &path))
+            .map_err(LogError::io("rename", &cleaned))?;
+        for base_offset in &self.removed {
+            let path = segment_path(dir, *base_offset, "log");
+            unless_missing(std::fs::remove_file(&path)).map_err(LogError::io("remove", &path))?;
+        }
+        sync_dir(dir)?;
+        let path = swap_path(dir);
+        unless_missing(std::fs::remove_file(&path)).map_err(LogError::io("remove", &path))
+    }
+}
+
+/// Finishes what a crash interrupted, and removes what was not finished. The first thing when a log
+/// is opened.
+pub(in crate::storage::partition) fn finish(dir: &Path) -> Result<()> {
+    let path = swap_path(dir);
+    if let Some(swap) = read_json::<Swap>(&path)? {
+        if swap.version != 1 {
+            let reason = format!("version {} is not known", swap.version);
+            return Err(LogError::Damaged { path, position: 0, reason });
+        }
+        swap.finish(dir)?;
+    }
+    for entry in std::fs::read_dir(dir).map_err(LogError::io("list", dir))? {
+        let path = entry.map_err(LogError::io("list", dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.ends_with(CLEANED) || name.ends_with(".tmp") {
+            std::fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
