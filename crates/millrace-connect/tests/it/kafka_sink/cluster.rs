@@ -1,13 +1,16 @@
 //! A cluster to write to, and what it holds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
 use millrace_connect::TableSpec;
 use millrace_core::Batch;
+use millrace_core::seam::Seams;
+use millrace_log::{Broker, BrokerConfig, Server};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
@@ -15,13 +18,40 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::harness;
 
-/// The brokers to test against; says that a test is skipped where there are none.
-pub fn brokers() -> Option<String> {
-    let brokers = std::env::var("MILLRACE_KAFKA_BOOTSTRAP").ok().filter(|text| !text.is_empty());
-    if brokers.is_none() {
-        eprintln!("skipped: MILLRACE_KAFKA_BOOTSTRAP names no Kafka cluster");
+/// The brokers to test against: those of `MILLRACE_KAFKA_BOOTSTRAP`, or else an embedded log that
+/// lives as long as this process.
+pub fn brokers() -> String {
+    static EMBEDDED: OnceLock<String> = OnceLock::new();
+    match std::env::var("MILLRACE_KAFKA_BOOTSTRAP") {
+        Ok(brokers) if !brokers.is_empty() => brokers,
+        _ => EMBEDDED.get_or_init(embedded_log).clone(),
     }
-    brokers
+}
+
+#[expect(clippy::disallowed_methods, reason = "it serves tests, which block runtimes of their own")]
+fn embedded_log() -> String {
+    // Nothing runs at the end of a process of tests; what the one before left is removed here.
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-sink");
+    let _ = std::fs::remove_dir_all(&all);
+    let directory = all.join(std::process::id().to_string());
+    std::fs::create_dir_all(&directory).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut config = BrokerConfig::new(directory);
+            config.default_partitions = 3;
+            let broker = Broker::open(config, Seams::system()).unwrap();
+            let server = Server::start(broker).await.unwrap();
+            sender.send(server.address().to_string()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    receiver.recv().unwrap()
 }
 
 /// A topic's name that no other test and no other run has.

@@ -1,4 +1,5 @@
-//! Tables written to a Kafka cluster: whichever `MILLRACE_KAFKA_BOOTSTRAP` names.
+//! Tables written to a Kafka cluster: the one that `MILLRACE_KAFKA_BOOTSTRAP` names (it has to make
+//! topics of three partitions by itself), or else an embedded log.
 
 mod cluster;
 mod delivery;
