@@ -41,3 +41,4 @@ pub(super) mod produce;
 mod resource;
 pub(super) mod sync_group;
 mod topic_configs;
+pub(super) mod txn_offset_commit;
