@@ -61,6 +61,7 @@ pub(crate) mod state;
 mod store;
 mod sync;
 
+pub(crate) use command::GroupConfig;
 pub(crate) use service::Groups;
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
     /// Serves the connection until it ends, and logs why it did.
     pub(super) async fn serve(mut self) {
         let (connection, address) = (self.peer.connection, self.peer.address);
-        tracing::debug!(connection, %address, "connected");
+        tracing::debug!(connection, %address, principal = self.peer.principal, "connected");
         let _in_panic = LogPanic { connection, address };
         match self.run().await {
             Ended::Left => tracing::debug!(connection, %address, "left"),

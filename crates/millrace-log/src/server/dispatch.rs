@@ -48,8 +48,8 @@ pub(super) struct Api {
     pub(super) key: ApiKey,
     pub(super) min_version: i16,
     pub(super) max_version: i16,
-    request_header_version: fn(i16) -> i16,
-    serve: fn(Call) -> Served,
+    pub(super) request_header_version: fn(i16) -> i16,
+    pub(super) serve: fn(Call) -> Served,
 }
 
 /// A line of the table: a request, its versions, and the module in `api` that handles it.
@@ -75,6 +75,8 @@ macro_rules! api {
 
 /// All that is served. Another request is a line here and a file in `api`.
 static APIS: &[Api] = &[
+    #[cfg(test)]
+    super::tests::PANICKING,
     PRODUCE,
     FETCH,
     api!(ListOffsets, ListOffsetsRequest, 1..=10, list_offsets),

@@ -152,3 +152,6 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u6
     };
     shared.broker.seams().spawner.spawn("log-connection", Box::pin(serve));
 }
+
+#[cfg(test)]
+mod tests;
