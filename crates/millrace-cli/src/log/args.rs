@@ -24,6 +24,8 @@ pub(crate) enum LogCommand {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Copy topics and consumer groups from one log to another
+    Mirror(MirrorArguments),
 }
 
 /// Which log a command talks to.
@@ -416,6 +418,49 @@ pub(crate) struct GroupsResetArguments {
     pub(crate) cluster: ClusterArguments,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct MirrorArguments {
+    /// The log to copy from
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: String,
+
+    /// The log to copy to
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: String,
+
+    /// Topics whose whole name matches this regular expression
+    #[arg(long, value_name = "REGEX", value_parser = pattern, default_value = ".*")]
+    pub(crate) topics: regex::Regex,
+
+    /// Consumer groups whose whole name matches this regular expression
+    #[arg(long, value_name = "REGEX", value_parser = pattern, default_value = ".*")]
+    pub(crate) groups: regex::Regex,
+
+    /// The name of this mirror, under which the target remembers how far it is
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = mirror_name)]
+    pub(crate) name: String,
+
+    /// Copy up to the present end, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// How often groups and new topics are looked for
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
+    pub(crate) interval: Duration,
+
+    /// Set a property of the client of --from; may be repeated
+    #[arg(long = "from-property", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) from_properties: Vec<(String, String)>,
+
+    /// Set a property of the clients of --to; may be repeated
+    #[arg(long = "to-property", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) to_properties: Vec<(String, String)>,
+
+    /// Nothing on standard error but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
 fn partitions(text: &str) -> Result<i32, String> {
     i32::try_from(positive(text)?).map_err(|_| "it is too large".to_owned())
 }
@@ -459,6 +504,14 @@ fn pattern(text: &str) -> Result<regex::Regex, String> {
         .map_err(|_| format!("`{text}` is not a regular expression; `.*` matches anything"))
 }
 
+fn mirror_name(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("up to 64 letters, digits, `.`, `-`, `_` are allowed".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,5 +547,7 @@ mod tests {
     fn names_and_separators_are_checked() {
         assert_eq!(separator("\\t"), Ok("\t".to_owned()));
         assert!(separator("").is_err());
+        assert!(mirror_name("to-b.2").is_ok());
+        assert!(mirror_name("").is_err() && mirror_name("a b").is_err());
     }
 }

@@ -10,6 +10,7 @@ mod confirm;
 mod consume;
 mod embedded;
 mod groups;
+mod mirror;
 mod patience;
 mod position;
 mod produce;
@@ -54,6 +55,7 @@ pub(crate) async fn log(command: LogCommand) -> Result<(), Failure> {
             let run = async |cluster: &Cluster| groups::groups(command, cluster, seams).await;
             with_log(log, Making::Refused, seams, run).await
         }
+        LogCommand::Mirror(arguments) => mirror::mirror(arguments, seams).await,
     }
 }
 

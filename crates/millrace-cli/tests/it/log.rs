@@ -1,5 +1,8 @@
 //! `millrace log` against the embedded log: whole outputs.
 
+mod groups;
+mod mirror;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -82,6 +85,9 @@ fn wrong_arguments_are_misuse() {
         "log consume t --group g --partition 0",
         "log groups reset g",
         "log topic list --data no-such-directory",
+        "log mirror --from a:1",
+        "log mirror --from a:1 --to b:1 --name a/b",
+        "log mirror --from a:1 --to b:1 --topics (",
     ] {
         let ended = run(&mut millrace(arguments)).expect(2);
         assert_eq!(ended.stdout, "", "{arguments}");
@@ -151,7 +157,7 @@ fn topics_are_created_listed_and_deleted() {
         serde_json::json!({ "topic": "a", "partitions": 2, "replicas": 1, "internal": false })
     );
 
-    log.feed("produce a --acks 1 -q --partition 1", "x\ny\n").expect(0);
+    log.feed("produce a -q --partition 1", "x\ny\n").expect(0);
     let refused = log.run("topic delete a").expect(2);
     assert_eq!(
         refused.stderr,
@@ -165,14 +171,14 @@ fn topics_are_created_listed_and_deleted() {
 #[test]
 fn what_is_produced_is_consumed() {
     let log = Log::serve();
-    log.run("topic create t --partitions 2").expect(0);
-    let produced =
-        log.feed("produce t --acks 1 --key-separator : --partition 0", "a:1\nb:2\r\nc:\n");
+    // One of the records is older than the usual retention.
+    log.run("topic create t u --partitions 2 --config retention.ms=-1").expect(0);
+    let produced = log.feed("produce t --key-separator : --partition 0", "a:1\nb:2\r\nc:\n");
     assert!(produced.expect(0).stderr.starts_with("wrote 3 records, 5 B, in "));
     let line =
         r#"{"key":"d","value":{"n":1},"partition":1,"timestamp":5,"headers":{"h":"v","n":null}}"#;
-    log.feed("produce t --acks 1 --format json -q", &format!("{line}\n")).expect(0);
-    log.feed("produce t --acks 1 -q --partition 1 --null-marker - --header k=v", "-\n").expect(0);
+    log.feed("produce t --format json -q", &format!("{line}\n")).expect(0);
+    log.feed("produce t -q --partition 1 --null-marker - --header k=v", "-\n").expect(0);
 
     let of = |arguments: &str| log.run(&format!("consume t -q {arguments}")).expect(0).stdout;
     assert_eq!(of("--partition 0"), "1\n2\n\n");
@@ -180,6 +186,7 @@ fn what_is_produced_is_consumed() {
     assert_eq!(of("--partition 0 --from 1 --max 1"), "2\n");
     assert_eq!(of("--partition 0 --until 1"), "1\n");
     assert_eq!(of("--partition 0 --from latest"), "");
+    assert_eq!(of("--partition 0 --from -1h"), "1\n2\n\n");
     assert_eq!(of("--partition 1 --until 2000-01-01T00:00:00Z"), "{\"n\":1}\n");
     assert_eq!(of("--partition 1 --output key-value"), "d\t{\"n\":1}\nnull\tnull\n");
     let json = of("--partition 1 --output json");
@@ -192,8 +199,7 @@ fn what_is_produced_is_consumed() {
     assert!(ended.stderr.contains("from 2 partitions"), "{}", ended.stderr);
 
     // What is printed as JSON can be written again as it is.
-    log.run("topic create u --partitions 2").expect(0);
-    log.feed("produce u --acks 1 --format json -q", &json).expect(0);
+    log.feed("produce u --format json -q", &json).expect(0);
     let copied = log.run("consume u --partition 1 --output json -q").expect(0).stdout;
     assert_eq!(copied.replace("\"topic\":\"u\"", "\"topic\":\"t\""), json);
 }
@@ -202,16 +208,16 @@ fn what_is_produced_is_consumed() {
 fn a_line_that_cannot_be_written_is_named() {
     let log = Log::serve();
     log.run("topic create t").expect(0);
-    let ended = log.feed("produce t --acks 1 --key-separator :", "a:1\nb\nc:3\n").expect(1);
+    let ended = log.feed("produce t --key-separator :", "a:1\nb\nc:3\n").expect(1);
     assert_eq!(
         ended.stderr,
         "error: line 2 of standard input was not written to `t`\n  \
          cause: it has no key: `:` is not in it\n  hint: written nonetheless: 1 other line\n"
     );
-    let ended = log.feed("produce t --acks 1 --format json", "{\"valeu\":1}\n").expect(1);
+    let ended = log.feed("produce t --format json", "{\"valeu\":1}\n").expect(1);
     assert!(ended.stderr.contains("line 1 of standard input"), "{}", ended.stderr);
     assert!(ended.stderr.contains("`valeu` is not known in a record"), "{}", ended.stderr);
-    let ended = log.feed("produce t --acks 1 --partition 7", "x\n").expect(1);
+    let ended = log.feed("produce t --partition 7", "x\n").expect(1);
     assert!(ended.stderr.contains("unknown partition"), "{}", ended.stderr);
 }
 
@@ -238,7 +244,7 @@ fn topics_and_partitions_that_do_not_exist_are_named() {
 fn following_ends_with_a_signal_and_counts() {
     let log = Log::serve();
     log.run("topic create t").expect(0);
-    log.feed("produce t --acks 1 -q", "1\n").expect(0);
+    log.feed("produce t -q", "1\n").expect(0);
     let mut following = Running::start(&mut log.command("consume t --follow"));
     let mut pipe = std::io::BufReader::new(following.stdout());
     let mut line = String::new();
@@ -248,7 +254,7 @@ fn following_ends_with_a_signal_and_counts() {
         line.clone()
     };
     assert_eq!(next(), "1\n");
-    log.feed("produce t --acks 1 -q", "2\n").expect(0);
+    log.feed("produce t -q", "2\n").expect(0);
     assert_eq!(next(), "2\n");
     following.signal("INT");
     let ended = following.end().expect(0);
@@ -263,7 +269,7 @@ fn following_ends_with_a_signal_and_counts() {
 fn a_reader_that_goes_away_ends_following_quietly_though_nothing_comes() {
     let log = Log::serve();
     log.run("topic create t").expect(0);
-    log.feed("produce t --acks 1 -q", "1\n").expect(0);
+    log.feed("produce t -q", "1\n").expect(0);
     let mut following = Running::start(&mut log.command("consume t --follow"));
     let mut pipe = std::io::BufReader::new(following.stdout());
     let mut line = String::new();
@@ -280,11 +286,11 @@ fn a_directory_is_used_without_a_server_and_through_one() {
         feed(command.current_dir(directory.path()), lines).expect(0)
     };
     run("topic create t", "");
-    run("produce t --acks 1 -q", "1\n2\n");
+    run("produce t -q", "1\n2\n");
     assert_eq!(run("consume t -q", "").stdout, "1\n2\n");
     // The same words, now that another process has the directory.
     let (_server, _address) = serve(directory.path());
-    run("produce t --acks 1 -q", "3\n");
+    run("produce t -q", "3\n");
     assert_eq!(run("consume t -q", "").stdout, "1\n2\n3\n");
 }
 
@@ -292,7 +298,7 @@ fn a_directory_is_used_without_a_server_and_through_one() {
 fn records_are_there_again_after_the_server_was_killed() {
     let log = Log::serve();
     log.run("topic create t").expect(0);
-    log.feed("produce t --acks 1 -q", "1\n2\n").expect(0);
+    log.feed("produce t -q", "1\n2\n").expect(0);
     log.server.signal("KILL");
     let Log { server, directory, .. } = log;
     drop(server);

@@ -3,6 +3,5 @@
 mod admin;
 mod client;
 mod connections;
-mod groups;
 mod records;
 mod topics;

@@ -63,7 +63,7 @@ async fn alter_configs(cluster: &Cluster, arguments: &TopicAlterArguments) -> Re
 }
 
 /// Adds partitions until there are so many.
-pub(crate) async fn add_partitions(
+pub(in crate::log) async fn add_partitions(
     cluster: &Cluster,
     topic: &str,
     partitions: usize,

@@ -8,6 +8,8 @@ mod list;
 
 use rdkafka::admin::{ConfigEntry, ConfigSource, ResourceSpecifier};
 
+pub(super) use alter::add_partitions;
+
 use super::args::{ClusterArguments, TopicCommand};
 use super::client::failed;
 use super::cluster::{Cluster, admin_options};

@@ -4,7 +4,6 @@ mod commits;
 mod joining;
 mod property;
 mod records;
-mod service;
 mod sessions;
 
 use std::collections::BTreeMap;
