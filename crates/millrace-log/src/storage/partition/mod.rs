@@ -12,6 +12,7 @@
 mod append;
 mod compaction;
 mod lookup;
+mod point;
 mod prepare;
 mod read;
 mod recovery;
@@ -168,7 +169,7 @@ impl PartitionLog {
             view: RwLock::new(view),
             aborted: RwLock::new(recovered.aborted),
             changed: Notify::new(),
-            sync: SyncState::default(),
+            sync: SyncState::open(dir)?,
             recovery: recovered.report,
             seams,
         };

@@ -3,14 +3,16 @@
 //! Every batch is checked by its checksum. A process that dies in the middle of a write leaves the
 //! beginning of a batch at the end of the last segment; that was never acknowledged, and is cut
 //! off. Anything else that is broken may have been acknowledged: the log then refuses to open, and
-//! says where the damage is.
+//! says where the damage is. The [`RecoveryPoint`] tells the two apart, and a loss of power from
+//! both.
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compaction::finish_swap;
+use super::compaction::{finish_swap, was_compacted};
+use super::point::RecoveryPoint;
 use super::retention::LogStart;
 use crate::storage::TopicConfig;
 use crate::storage::producers::{AbortedIndex, Producers};
@@ -41,22 +43,34 @@ pub(super) struct Recovered {
 pub(super) fn recover(dir: &Path, config: &TopicConfig, now_ms: i64) -> Result<Recovered> {
     finish_swap(dir)?;
     let mut report = Recovery::default();
-    let mut replay =
-        Replay { now_ms, producers: Producers::default(), aborted: AbortedIndex::default() };
+    let mut replay = Replay {
+        compacted: was_compacted(dir),
+        now_ms,
+        producers: Producers::default(),
+        aborted: AbortedIndex::default(),
+    };
+    let point = RecoveryPoint::read(dir)?;
     let base_offsets = base_offsets(dir)?;
     let mut segments: Vec<Arc<Segment>> = Vec::new();
     for (at, &base_offset) in base_offsets.iter().enumerate() {
         let is_last = at + 1 == base_offsets.len();
-        let segment = open_segment(dir, base_offset, is_last, config, &mut replay, &mut report)?;
+        let cut_before = report.truncated_bytes;
+        let segment =
+            open_segment(dir, base_offset, (point, is_last), config, &mut replay, &mut report)?;
         if let Some(before) = segments.last()
-            && before.next_offset() > base_offset
+            && !replay.follows(before.next_offset(), base_offset)
         {
-            let reason =
-                format!("the segment before it reaches to offset {}", before.next_offset());
+            let reason = format!("the segment before it ends at offset {}", before.next_offset());
             return Err(segment.damaged(0, reason));
         }
         segments.push(Arc::new(segment));
+        if report.truncated_bytes > cut_before {
+            // The log ends here. What a loss of power left behind it has lost its beginning.
+            report.truncated_bytes += remove_segments(dir, &base_offsets[at + 1..])?;
+            break;
+        }
     }
+    check_end(dir, point, &segments)?;
     let log_start = begin_at(dir, &mut segments)?;
     replay.aborted.forget_before(log_start);
     Ok(Recovered {
@@ -66,6 +80,35 @@ pub(super) fn recover(dir: &Path, config: &TopicConfig, now_ms: i64) -> Result<R
         aborted: replay.aborted,
         report,
     })
+}
+
+/// Refuses a log that ends before what was on the disk, unless that had been deleted.
+fn check_end(dir: &Path, point: Option<RecoveryPoint>, segments: &[Arc<Segment>]) -> Result<()> {
+    let Some(point) = point else { return Ok(()) };
+    let log_end = segments.last().map_or(0, |segment| segment.next_offset());
+    let deleted_to = LogStart::read(dir)?.unwrap_or(0);
+    if log_end < point.offset && deleted_to < point.offset {
+        return Err(LogError::Damaged {
+            path: segment_path(dir, point.segment, "log"),
+            position: segments.last().map_or(0, |segment| segment.size_bytes()),
+            reason: format!(
+                "the log ends at offset {log_end}, and {} had been on the disk",
+                point.offset
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn remove_segments(dir: &Path, base_offsets: &[i64]) -> Result<u64> {
+    let mut removed_bytes = 0;
+    for base_offset in base_offsets {
+        let path = segment_path(dir, *base_offset, "log");
+        removed_bytes += std::fs::metadata(&path).map_err(LogError::io("open", &path))?.len();
+        tracing::warn!(path = %path.display(), "removed a segment behind what a loss of power took");
+        std::fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+    }
+    Ok(removed_bytes)
 }
 
 /// Removes the segments that are wholly before the log's start, and says where that is.
@@ -110,7 +153,7 @@ fn base_offset(path: &Path) -> Result<i64> {
 fn open_segment(
     dir: &Path,
     base_offset: i64,
-    is_last: bool,
+    (point, is_last): (Option<RecoveryPoint>, bool),
     config: &TopicConfig,
     replay: &mut Replay,
     report: &mut Recovery,
@@ -124,12 +167,15 @@ fn open_segment(
     let mut broken = None;
     while let Some(found) = scan.next().map_err(LogError::io("read", &path))? {
         match found {
-            Found::Batch { header, position, .. } if header.base_offset < content.next_offset => {
+            // The base offset is not in the checksum.
+            Found::Batch { header, position, .. }
+                if !replay.follows(content.next_offset, header.base_offset) =>
+            {
                 return Err(LogError::Damaged {
                     path,
                     position,
                     reason: format!(
-                        "the batch's offset is {} where {} or more must follow",
+                        "the batch's offset is {} where {} must follow",
                         header.base_offset, content.next_offset
                     ),
                 });
@@ -145,7 +191,11 @@ fn open_segment(
     if let Some((position, reason)) = broken {
         let tail =
             Tail { file: &file, position, end: size_bytes, next_offset: content.next_offset };
-        let unfinished = is_last && !tail.holds_a_batch().map_err(LogError::io("read", &path))?;
+        let was_safe = point.is_some_and(|point| point.covers(base_offset, position));
+        let lost_power = point.is_some_and(|point| point.before_restart());
+        let unfinished = !was_safe
+            && (lost_power
+                || is_last && !tail.holds_a_batch().map_err(LogError::io("read", &path))?);
         if !unfinished {
             return Err(LogError::Damaged { path, position, reason: reason.to_string() });
         }
@@ -166,6 +216,8 @@ fn open_segment(
 
 /// What the batches say about their producers, taken in one after the other.
 struct Replay {
+    /// Only compaction leaves gaps between offsets.
+    compacted: bool,
     /// Nobody knows how long ago the batches came, so their producers count as heard of now.
     now_ms: i64,
     producers: Producers,
@@ -173,6 +225,11 @@ struct Replay {
 }
 
 impl Replay {
+    /// Whether `offset` may be the next one where `expected` would be without a gap.
+    fn follows(&self, expected: i64, offset: i64) -> bool {
+        offset == expected || (self.compacted && offset > expected)
+    }
+
     fn add(&mut self, header: &BatchHeader, batch: &[u8]) {
         let Some(marker) = Marker::read(header, batch) else {
             if !header.attributes.is_control() {

@@ -5,28 +5,45 @@
 //! syncs would call clean. The log then refuses everything until it is opened again, and recovery
 //! looks at what is really there.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use kafka_protocol::error::ResponseError;
 
+use super::point::{RecoveryPoint, this_boot};
 use super::{PartitionLog, Shared};
 use crate::storage::lock;
 use crate::{FsyncPolicy, LogError, Result};
 
 /// How far the disk is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SyncState {
     /// The turn of those who wait for the disk.
     turn: tokio::sync::Mutex<()>,
-    /// Everything below is on the disk. Held while syncing.
-    synced_offset: Mutex<i64>,
+    /// Everything before is on the disk. Held while syncing.
+    synced: Mutex<Option<RecoveryPoint>>,
+    /// The file that the point is kept in.
+    point: File,
+    boot: u64,
     /// A file was made or removed since the directory was synced.
     dir_changed: AtomicBool,
     failed: AtomicBool,
 }
 
 impl SyncState {
+    pub fn open(dir: &Path) -> Result<Self> {
+        Ok(SyncState {
+            turn: tokio::sync::Mutex::new(()),
+            synced: Mutex::new(None),
+            point: RecoveryPoint::open(dir)?,
+            boot: this_boot(),
+            dir_changed: AtomicBool::new(true),
+            failed: AtomicBool::new(false),
+        })
+    }
+
     /// Refuses when a sync has failed.
     pub fn check(&self) -> Result<()> {
         if self.failed.load(Relaxed) {
@@ -98,22 +115,37 @@ impl PartitionLog {
 impl Shared {
     pub(super) fn sync_all(&self) -> Result<()> {
         self.sync.check()?;
-        let mut synced_offset = lock::mutex(&self.sync.synced_offset);
+        let mut synced_point = lock::mutex(&self.sync.synced);
         let (segments, log_end) = {
             let view = lock::read(&self.view);
             (view.segments.clone(), view.log_end)
         };
+        let active = &segments[segments.len() - 1];
+        let point = RecoveryPoint {
+            offset: log_end,
+            segment: active.base_offset,
+            position: active.size_bytes(),
+            boot: self.sync.boot,
+        };
+        if *synced_point == Some(point) && !self.sync.dir_changed.load(Relaxed) {
+            return Ok(());
+        }
+        let synced_offset = synced_point.map_or(-1, |point| point.offset);
         let dir_changed = self.sync.dir_changed.swap(false, Relaxed);
         let synced = segments
             .iter()
-            .filter(|segment| segment.next_offset() > *synced_offset)
+            .filter(|segment| segment.next_offset() > synced_offset)
             .try_for_each(|segment| segment.sync())
             .and_then(|()| if dir_changed { sync_dir(&self.dir) } else { Ok(()) });
         if let Err(error) = synced {
             self.sync.failed.store(true, Relaxed);
             return Err(error);
         }
-        *synced_offset = log_end;
+        *synced_point = Some(point);
+        // Without the point the next opening knows less, and nothing is lost.
+        if let Err(error) = point.write(&self.sync.point) {
+            tracing::warn!(dir = %self.dir.display(), %error, "the recovery point was not written");
+        }
         if self.fsync == FsyncPolicy::Always {
             let mut view = lock::write(&self.view);
             view.raise_high_watermark(log_end);
@@ -125,7 +157,7 @@ impl Shared {
 }
 
 /// Makes new, renamed and removed files of a directory safe.
-pub(super) fn sync_dir(dir: &std::path::Path) -> Result<()> {
-    let opened = std::fs::File::open(dir);
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
+    let opened = File::open(dir);
     opened.and_then(|dir| dir.sync_all()).map_err(LogError::io("sync", dir))
 }

@@ -55,6 +55,11 @@ struct Pass {
     at_ms: i64,
 }
 
+/// Whether compaction ever began in this directory.
+pub(super) fn was_compacted(dir: &Path) -> bool {
+    dir.join(Progress::FILE).exists()
+}
+
 impl Progress {
     const FILE: &str = "compaction.json";
 
@@ -94,6 +99,12 @@ impl Shared {
         let Some(end) = cleanable_end(&view, dirty_from, config, now_ms) else {
             return Ok(());
         };
+        if !was_compacted(&self.dir) {
+            // Written before the first gap comes into being, so that recovery expects gaps.
+            write_json(&self.dir, &self.dir.join(Progress::FILE), &progress)?;
+        }
+        // The recovery point must not stand in a segment that changes.
+        self.sync_all()?;
         let transactions = Transactions::new(&lock::read(&self.aborted));
         let seed = self.seams.random.next_u64();
         let newest = newest_offsets(&view, dirty_from, end, &transactions, seed)?;

@@ -43,6 +43,7 @@ fn a_log_whose_records_were_lost_begins_where_it_was_to_begin() {
     let log = ten(&dir, &TopicConfig::default());
     log.delete_records_before(10).unwrap();
     log.view().active().truncate(0).unwrap();
+    std::fs::remove_file(dir.path().join("recovery-point")).unwrap();
     drop(log);
     let log = open(&dir, TopicConfig::default());
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (10, 10));
