@@ -57,6 +57,8 @@
 //! the how-manieth of that kind. Give `uid`s to what must survive a change of the job.
 
 mod environment;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod keyed;
 mod plan;
 mod sink;

@@ -140,7 +140,7 @@ impl Story {
     }
 
     /// Plays the story in processes of its own, one after the other as they die.
-    fn to_its_end(mut self) -> Self {
+    fn played_out(mut self) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), serde_json::to_vec(&self).unwrap()).unwrap();
         while !self.done {
@@ -166,7 +166,7 @@ impl Story {
 const STORY: &str = "MILLRACE_TEST_STORY";
 const LAST_WORDS: &str = "dies as told";
 
-/// A process of [`Story::to_its_end`]; nothing in any other.
+/// A process of [`Story::played_out`]; nothing in any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_may_die() {
     let Some(file) = std::env::var_os(STORY) else { return };
@@ -220,7 +220,7 @@ fn each_row_shows_once_whatever_crashes_and_at_any_parallelism() {
             crashes: 4,
             done: false,
         };
-        let story = story.to_its_end();
+        let story = story.played_out();
         let records = committed(&story.brokers, &story.topic);
         let mut found: Vec<i64> = records.iter().map(number).collect();
         found.sort_unstable();
