@@ -31,10 +31,13 @@ async fn a_topic_that_is_asked_for_comes_into_being_and_stays() {
     let mut client = log.client().await;
     let all = client.send(12, MetadataRequest::default().with_topics(None)).await;
     assert_eq!(names(&all), ["orders"]);
-    let by_id = MetadataRequestTopic::default().with_name(None).with_topic_id(id);
-    let request = MetadataRequest::default().with_topics(Some(vec![by_id]));
-    let response = client.send(12, request).await;
-    assert_eq!(names(&response), ["orders"]);
+    // Java's client sends an empty name beside the id.
+    for name in [None, Some(TopicName(text("")))] {
+        let by_id = MetadataRequestTopic::default().with_name(name).with_topic_id(id);
+        let request = MetadataRequest::default().with_topics(Some(vec![by_id]));
+        let response = client.send(12, request).await;
+        assert_eq!(names(&response), ["orders"]);
+    }
 }
 
 #[tokio::test]

@@ -63,22 +63,26 @@ async fn describe_asked(
     asked: MetadataRequestTopic,
     may_create: bool,
 ) -> MetadataResponseTopic {
-    if let Some(name) = asked.name {
-        return match broker.topics().get(&name) {
-            Some(topic) => describe(&topic),
-            None if may_create => create(broker, name).await,
-            None => {
-                let code = match check_topic_name(&name) {
-                    Ok(()) => ResponseError::UnknownTopicOrPartition,
-                    Err(error) => error.code(),
-                };
-                missing(Some(name), Uuid::nil(), code)
-            }
-        };
-    }
-    match broker.topics().get_by_id(asked.topic_id) {
+    // Java's client sends an empty name beside an id.
+    let name = match asked.name {
+        Some(name) if asked.topic_id.is_nil() => name,
+        _ => {
+            return match broker.topics().get_by_id(asked.topic_id) {
+                Some(topic) => describe(&topic),
+                None => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
+            };
+        }
+    };
+    match broker.topics().get(&name) {
         Some(topic) => describe(&topic),
-        None => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
+        None if may_create => create(broker, name).await,
+        None => {
+            let code = match check_topic_name(&name) {
+                Ok(()) => ResponseError::UnknownTopicOrPartition,
+                Err(error) => error.code(),
+            };
+            missing(Some(name), Uuid::nil(), code)
+        }
     }
 }
 
