@@ -3,7 +3,7 @@
 #
 #   scripts/kafka-test.sh [embedded|kafka|both] [PART…] [CASE…]
 #
-# PARTs are `python` (librdkafka) and `tools` (Kafka's command-line tools and a Kafka
+# PARTs are `python` (librdkafka), `java` (kafka-clients) and `tools` (Kafka's command-line tools and a Kafka
 # Streams program); without one all are run. CASEs are parts of names of cases. What is missing (python3 with
 # an index to install from; java and mvn) is said, and the parts that need it are skipped: with --strict that
 # is a failure.
@@ -22,7 +22,7 @@ for argument in "$@"; do
         --strict) strict=yes ;;
         both) brokers=(kafka embedded) ;;
         embedded | kafka) brokers+=("$argument") ;;
-        python | tools) parts+=("$argument") ;;
+        python | java | tools) parts+=("$argument") ;;
         -*)
             echo "kafka-test: there is no option \`$argument\`" >&2
             exit 2
@@ -31,7 +31,7 @@ for argument in "$@"; do
     esac
 done
 [ ${#brokers[@]} -gt 0 ] || brokers=(kafka embedded)
-[ ${#parts[@]} -gt 0 ] || parts=(python tools)
+[ ${#parts[@]} -gt 0 ] || parts=(python java tools)
 
 skipped=0
 skip() {
@@ -99,6 +99,10 @@ run_part() {
             KAFKA_TEST_DATA=$work/$broker "$venv/bin/python" scripts/kafka/python/run.py "$address" \
                 "${options[@]}" "${cases[@]}" 2>"$log"
             ;;
+        java)
+            java -Xmx512m -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
+                -cp "$classpath:$KAFKA_TEST_CLASSES" Suite "$address" "${cases[@]}" 2>"$log"
+            ;;
     esac
     result=$?
     echo "--- $broker, $part: exit code $result after $((SECONDS - began)) s"
@@ -121,6 +125,7 @@ for broker in "${brokers[@]}"; do
     for part in "${parts[@]}"; do
         case $part in
             python) [ $has_python = yes ] ;;
+            java) [ $has_java = yes ] ;;
             tools) [ $has_python = yes ] && [ $has_java = yes ] ;;
         esac && run_part "$broker" "$control" "$part"
     done
