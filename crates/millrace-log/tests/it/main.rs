@@ -3,5 +3,6 @@
 mod admin;
 mod client;
 mod connections;
+mod groups;
 mod records;
 mod topics;

@@ -4,6 +4,7 @@ mod commits;
 mod joining;
 mod property;
 mod records;
+mod service;
 mod sessions;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::group::ALL_OPERATIONS;
+use super::operations;
 use crate::broker::Broker;
 use crate::group::state::State;
 use crate::server::Peer;
@@ -21,8 +21,8 @@ pub(crate) async fn handle(
     version: i16,
 ) -> DescribeGroupsResponse {
     let operations = match request.include_authorized_operations {
-        true => ALL_OPERATIONS,
-        false => i32::MIN,
+        true => operations::GROUP,
+        false => operations::NOT_ASKED,
     };
     let groups = broker.groups().with(|coordinator| {
         let groups = request.groups.into_iter().map(|id| {

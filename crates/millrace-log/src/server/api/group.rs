@@ -6,10 +6,6 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 
-/// What anybody may do with a group where nothing is forbidden, as a set of bits by Kafka's numbers
-/// of operations: read (3), delete (6), describe (8), describe and alter its settings (10, 11).
-pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
-
 /// A copy that does not hold the whole request in memory.
 pub(super) fn copy(text: &StrBytes) -> StrBytes {
     StrBytes::from_string(text.to_string())

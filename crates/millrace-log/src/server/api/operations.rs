@@ -18,6 +18,9 @@ const IDEMPOTENT_WRITE: u32 = 12;
 pub(super) const TOPIC: i32 =
     bits(&[READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 
+/// All that can be done with a group.
+pub(super) const GROUP: i32 = bits(&[READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
+
 /// All that can be done with a cluster.
 pub(super) const CLUSTER: i32 = bits(&[
     CREATE,
@@ -46,6 +49,7 @@ mod tests {
     #[test]
     fn the_bits_are_those_that_clients_know() {
         assert_eq!(TOPIC, 0b1101_1111_1000);
+        assert_eq!(GROUP, 0b1101_0100_1000);
         assert_eq!(CLUSTER, 0b1_1111_1010_0000);
     }
 }
