@@ -60,6 +60,10 @@ impl Client {
     pub async fn connect(address: std::net::SocketAddr) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Client::over(stream)
+    }
+
+    pub fn over(stream: TcpStream) -> Client {
         Client { stream, correlation_id: AtomicI32::new(0) }
     }
 
@@ -71,9 +75,18 @@ impl Client {
 
     /// Sends a request and does not wait.
     pub async fn write<T: Request>(&mut self, version: i16, request: &T) -> i32 {
+        self.try_write(version, request).await.unwrap()
+    }
+
+    /// As `write`, for a server that may be gone.
+    pub async fn try_write<T: Request>(
+        &mut self,
+        version: i16,
+        request: &T,
+    ) -> std::io::Result<i32> {
         let id = self.correlation_id.fetch_add(1, Ordering::Relaxed);
-        self.stream.write_all(&frame(version, id, request)).await.unwrap();
-        id
+        self.stream.write_all(&frame(version, id, request)).await?;
+        Ok(id)
     }
 
     /// Takes the next answer, which must be that to `id`; none if the connection was closed.

@@ -5,4 +5,6 @@ mod client;
 mod connections;
 mod groups;
 mod records;
+mod history;
+mod kills;
 mod topics;
