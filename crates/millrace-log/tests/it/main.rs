@@ -4,7 +4,7 @@ mod admin;
 mod client;
 mod connections;
 mod groups;
-mod records;
 mod history;
 mod kills;
+mod records;
 mod topics;
