@@ -8,7 +8,7 @@ fn reopen(dir: &TempDir) -> Result<PartitionLog> {
 /// Six batches of two records in three segments; the file of the last one.
 fn six(dir: &TempDir) -> (PartitionLog, PathBuf) {
     let log = open(dir, small_segments());
-    (0..6).for_each(|_| drop(log.append(batch(2, 80), Origin::Client).unwrap()));
+    (0..6).for_each(|_| _ = log.append(batch(2, 80), Origin::Client).unwrap());
     let last = log.view().active().base_offset;
     (log, dir.path().join(format!("{last:020}.log")))
 }
@@ -82,7 +82,7 @@ fn a_loss_of_power_takes_what_was_not_synced_and_no_more() {
     log.sync().unwrap();
     let synced = RecoveryPoint::read(dir.path()).unwrap().unwrap();
     assert_eq!(synced.offset, 12);
-    (0..4).for_each(|_| drop(log.append(batch(2, 80), Origin::Client).unwrap()));
+    (0..4).for_each(|_| _ = log.append(batch(2, 80), Origin::Client).unwrap());
     drop(log);
     // The pages of the first segment that was not synced came to the disk, but for one.
     let path = dir.path().join(format!("{:020}.log", 12));
