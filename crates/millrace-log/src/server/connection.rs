@@ -9,8 +9,10 @@
 //! (a produce request whose records must yet reach the disk): so appends of one connection share an
 //! fsync. Answers are written from the front of the queue as they are done.
 //!
-//! Bounds: a request takes its bytes from the budget of all connections before they are read, and
-//! gives them back with its answer. [`MAX_ANSWERS`] bounds the queue; nothing more is read while it
+//! Bounds: a large request takes its bytes from the budget of all connections as they come, so that
+//! to announce one takes nothing from others, and gives them back with its answer. Small ones are
+//! bounded by the number of connections. If several wait for each other's memory, those that waited
+//! for long are closed. [`MAX_ANSWERS`] bounds the queue; nothing more is read while it
 //! is full or while what is written does not drain.
 //!
 //! Failures: a request that cannot be understood, a handler that panics, a frame that does not
@@ -51,6 +53,15 @@ const STUCK_TICKS: u64 = 12;
 
 /// A frame must come to its end within so many ticks, and one more for each mebibyte.
 const FRAME_TICKS: u64 = 12;
+
+/// A request up to this size takes nothing from the budget, and a larger one not yet.
+pub(crate) const FREE_BYTES: usize = 64 << 10;
+
+/// A larger request takes as much as has come of it, but this at least.
+const BUDGET_STEP_BYTES: usize = 1 << 20;
+
+/// A request that has come in part is given up after so many ticks without memory for the rest.
+const STARVED_TICKS: u64 = 2;
 
 /// Why a connection ended.
 enum Ended {
@@ -95,6 +106,9 @@ struct Work {
     /// The budget for the frame at the front: being waited for, or taken.
     asking: Option<Waiting<OwnedSemaphorePermit>>,
     budget: Option<OwnedSemaphorePermit>,
+    /// Bytes of the frame at the front that may be in memory.
+    paid_bytes: usize,
+    asking_tick: u64,
     answers: VecDeque<Slot>,
     outgoing: Outgoing,
     /// The client will send no more.
@@ -143,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                 return Ended::Left;
             }
             let wants_more = work.wants_more();
+            let readable = work.frames.readable_bytes(work.paid_bytes);
             let Work { asking, answers, outgoing, frames, .. } = &mut work;
             tokio::select! {
                 biased;
@@ -160,10 +175,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                     }
                 }
                 permit = std::future::poll_fn(|context| poll_budget(asking, context)) => {
-                    work.asking = None;
-                    work.budget = Some(permit);
+                    work.pay(permit);
                 }
-                read = async { reader.read_buf(frames.space()).await }, if wants_more => {
+                read = async { reader.read_buf(&mut frames.space(readable)).await }, if wants_more => {
                     match read {
                         Ok(0) => work.at_end = true,
                         Ok(_) => work.read_tick = work.tick,
@@ -187,6 +201,8 @@ impl Work {
             frames: Frames::new(max_request_bytes),
             asking: None,
             budget: None,
+            paid_bytes: 0,
+            asking_tick: 0,
             answers: VecDeque::new(),
             outgoing: Outgoing::default(),
             at_end: false,
@@ -204,10 +220,9 @@ impl Work {
                 Ended::Bad(format!("a request of {length} bytes is refused"))
             })?;
             let Some(bytes) = announced else { break };
-            if self.budget.is_none() && !self.take_budget(bytes, broker) {
-                break;
-            }
+            self.take_budget(bytes, broker);
             let Some(frame) = self.frames.take() else { break };
+            self.paid_bytes = 0;
             self.frame_tick = self.tick;
             let served = dispatch::start(broker, peer, frame)
                 .map_err(|BadRequest(reason)| Ended::Bad(reason))?;
@@ -224,21 +239,37 @@ impl Work {
         Ok(())
     }
 
-    /// Takes the bytes of a frame from the budget, or begins to wait for them.
-    fn take_budget(&mut self, bytes: usize, broker: &Arc<Broker>) -> bool {
-        if self.asking.is_some() {
-            return false;
+    /// Takes the next bytes of a frame from the budget, or begins to wait for them.
+    fn take_budget(&mut self, frame_bytes: usize, broker: &Arc<Broker>) {
+        self.paid_bytes = self.paid_bytes.max(frame_bytes.min(FREE_BYTES));
+        let come = self.frames.buffered_bytes();
+        if self.asking.is_some() || self.paid_bytes >= frame_bytes || self.paid_bytes > come {
+            return;
         }
-        let permits = bytes.min(broker.config().max_in_flight_bytes);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        self.budget = broker.memory().clone().try_acquire_many_owned(permits).ok();
-        if self.budget.is_none() {
-            let memory = broker.memory().clone();
-            self.asking = Some(Box::pin(async move {
-                memory.acquire_many_owned(permits).await.expect("the semaphore is never closed")
-            }));
+        let target = (2 * come).max(BUDGET_STEP_BYTES).min(frame_bytes);
+        let taken = self.budget.as_ref().map_or(0, |budget| budget.num_permits());
+        // A request larger than the whole budget is read when it has all of it.
+        let more = target.min(broker.config().max_in_flight_bytes).saturating_sub(taken);
+        self.paid_bytes = target;
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let memory = broker.memory().clone();
+        match memory.clone().try_acquire_many_owned(more) {
+            Ok(permit) => self.pay(permit),
+            Err(_) => {
+                self.asking_tick = self.tick;
+                self.asking = Some(Box::pin(async move {
+                    memory.acquire_many_owned(more).await.expect("the semaphore is never closed")
+                }));
+            }
         }
-        self.budget.is_some()
+    }
+
+    fn pay(&mut self, permit: OwnedSemaphorePermit) {
+        self.asking = None;
+        match &mut self.budget {
+            Some(budget) => budget.merge(permit),
+            None => self.budget = Some(permit),
+        }
     }
 
     fn may_start(&self) -> bool {
@@ -250,7 +281,8 @@ impl Work {
     /// Whether to read on: also while a request is at work, so that the client's leaving is seen,
     /// but not more than the frame at the front needs.
     fn wants_more(&self) -> bool {
-        let paid = self.budget.is_some() || !self.frames.is_announced();
+        let paid = self.asking.is_none()
+            && (!self.frames.is_announced() || self.paid_bytes > self.frames.buffered_bytes());
         !self.at_end && paid && self.frames.is_short()
     }
 
@@ -283,6 +315,10 @@ impl Work {
         }
         if self.outgoing.has_remaining() && self.tick - self.written_tick > STUCK_TICKS {
             return Some(Ended::Bad("the client does not take its answers".to_owned()));
+        }
+        let starved = self.asking.is_some() && self.budget.is_some();
+        if starved && self.tick - self.asking_tick > STARVED_TICKS {
+            return Some(Ended::Bad("there was no memory for the rest of a request".to_owned()));
         }
         let frame_ticks = FRAME_TICKS + self.frames.missing_bytes() as u64 / (1 << 20);
         if self.tick - self.frame_tick > frame_ticks {

@@ -1,6 +1,7 @@
 //! Frames: a length of four bytes, and so many bytes.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Bytes to read at a time where no frame says how many are missing.
 const READ_BYTES: usize = 16 << 10;
@@ -73,10 +74,26 @@ impl Frames {
         self.announced.is_none_or(|bytes| bytes > self.buffer.len())
     }
 
-    /// Where to read to, with room for the frame at the front.
-    pub(super) fn space(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(self.missing_bytes().max(READ_BYTES));
-        &mut self.buffer
+    /// Bytes that have come of the frame at the front and those behind it.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Where to read to, with room for so many bytes more.
+    pub(super) fn space(&mut self, bytes: usize) -> Limit<&mut BytesMut> {
+        self.buffer.reserve(bytes);
+        (&mut self.buffer).limit(bytes)
+    }
+
+    /// How many bytes to read when `paid_bytes` of the frame at the front may be in memory.
+    pub(super) fn readable_bytes(&self, paid_bytes: usize) -> usize {
+        match self.announced {
+            None => READ_BYTES,
+            Some(_) => {
+                let paid = paid_bytes.saturating_sub(self.buffer.len());
+                self.missing_bytes().min(paid).max(READ_BYTES)
+            }
+        }
     }
 }
 
@@ -86,7 +103,7 @@ mod tests {
 
     fn filled(max_bytes: usize, bytes: &[u8]) -> Frames {
         let mut frames = Frames::new(max_bytes);
-        frames.space().extend_from_slice(bytes);
+        frames.buffer.extend_from_slice(bytes);
         frames
     }
 
@@ -95,7 +112,7 @@ mod tests {
         let mut frames = filled(10, &[0, 0, 0, 3, b'a', b'b']);
         assert_eq!(frames.announced(), Ok(Some(3)));
         assert_eq!(frames.take(), None);
-        frames.space().extend_from_slice(b"cd");
+        frames.buffer.extend_from_slice(b"cd");
         assert_eq!(frames.take().as_deref(), Some(&b"abc"[..]));
         assert!(frames.is_within());
         assert_eq!(frames.announced(), Ok(None));

@@ -25,7 +25,7 @@ use crate::broker::{Broker, upkeep};
 use crate::error::{LogError, Result};
 pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
-pub(crate) use connection::IDLE_TIMEOUT;
+pub(crate) use connection::{FREE_BYTES, IDLE_TIMEOUT};
 pub(crate) use peer::Peer;
 
 /// A broker that listens.

@@ -123,16 +123,38 @@ async fn connections_beyond_the_limit_are_closed_and_may_come_when_others_left()
     panic!("no connection was taken after one had left");
 }
 
+/// A request of two megabytes that asks what is served, and carries what nobody reads.
+fn large_request(id: i32) -> Vec<u8> {
+    let mut bytes = frame(3, id, &api_versions()).to_vec();
+    bytes.resize(2_000_000, 0);
+    let length = i32::try_from(bytes.len() - 4).unwrap();
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
 #[tokio::test]
-async fn requests_wait_for_the_memory_budget_and_are_served_in_the_end() {
-    let log = Log::start_with(|config| config.max_in_flight_bytes = 40).await;
+async fn large_requests_wait_for_the_memory_budget_and_small_ones_do_not() {
+    let log = Log::start_with(|config| config.max_in_flight_bytes = 3_100_000).await;
+    let mut announcer = log.client().await;
+    announcer.stream.write_all(&100_000_000i32.to_be_bytes()).await.unwrap();
     let mut hog = log.client().await;
-    // Announces a frame and keeps it to itself.
-    hog.stream.write_all(&[0, 0, 0, 40, 0, 18, 0, 3]).await.unwrap();
+    let (last, rest) = {
+        let l = large_request(0);
+        (l[l.len() - 1], l[..l.len() - 1].to_vec())
+    };
+    hog.stream.write_all(&rest).await.unwrap();
     let mut patient = log.client().await;
-    let id = patient.write(3, &api_versions()).await;
-    hog.stream.write_all(&[0; 36]).await.unwrap();
-    assert!(patient.read::<ApiVersionsRequest>(3, id).await.is_some());
+    let large = large_request(0);
+    let (mut reader, mut writer) = patient.stream.split();
+    let write = async { writer.write_all(&large).await.unwrap() };
+    let read = async { reader.read_i32().await.unwrap() };
+    let release = async {
+        let mut small = log.client().await;
+        assert!(is_well(&mut small).await);
+        hog.stream.write_u8(last).await.unwrap();
+        assert!(hog.read_frame().await.is_some());
+    };
+    tokio::join!(write, read, release);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
-use crate::server::Peer;
+use crate::server::{FREE_BYTES, Peer};
 use crate::storage::{Fetched, Isolation, PartitionLog};
 
 /// From this version on topics are named by their ids.
@@ -205,7 +205,8 @@ fn read(broker: &Broker, wanted: &[Wanted], max_bytes: usize, isolation: Isolati
             Ok(log) => match take_memory(broker, log, left) {
                 None => {
                     found.starved = true;
-                    log.read(wanted.offset, 0, false, isolation)
+                    // A little is read nevertheless: the number of connections bounds it.
+                    log.read(wanted.offset, left.min(FREE_BYTES), false, isolation)
                 }
                 Some(memory) => log
                     .read(wanted.offset, left, found.bytes == 0, isolation)
