@@ -80,7 +80,7 @@ impl Connector for Kafka {
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {
         let options = &table.options;
-        let TableOptions { topics, client, log_dir, value, key } = TableOptions::of(table)?;
+        let TableOptions { topics, client, value, key } = TableOptions::of(table)?;
         let bounds = Bounds::from_options(options, &topics, &client)?;
         let ignores = |part: &options::Part| part.format.ignores_parse_errors();
         let ignores = ignores(&value) || key.as_ref().is_some_and(ignores);
@@ -94,7 +94,6 @@ impl Connector for Kafka {
             name: table.name.clone(),
             topics,
             client,
-            log_dir,
             bounds,
             discovery_interval,
             decode: Arc::new(decode),

@@ -16,8 +16,6 @@ use crate::{Options, TableSpec};
 pub(crate) struct TableOptions {
     pub topics: Topics,
     pub client: ClientProperties,
-    /// Where the embedded log keeps its data, if no brokers are named.
-    pub log_dir: std::path::PathBuf,
     pub value: Part,
     /// The message's key, where the table has columns of it.
     pub key: Option<Part>,
@@ -77,7 +75,6 @@ impl TableOptions {
         Ok(TableOptions {
             topics: Topics::from_options(options)?,
             client: ClientProperties::from_options(options)?,
-            log_dir: options.text("log.data-dir").unwrap_or(".millrace/log").into(),
             value,
             key,
         })

@@ -6,14 +6,22 @@
 //! silence.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use millrace_core::seam::Seams;
 use millrace_core::{Error, Result};
 use rdkafka::ClientConfig;
+use tokio::sync::OnceCell;
 
+use super::embedded::EmbeddedLog;
 use crate::Options;
 
 /// What begins the names of these options.
 const PREFIX: &str = "properties.";
+
+/// The default of `log.data-dir`.
+const LOG_DIR: &str = ".millrace/log";
 
 /// How long questions to a broker may take; the Java client's default.
 pub(crate) const API_TIMEOUT_MS: u64 = 60_000;
@@ -22,7 +30,11 @@ pub(crate) const API_TIMEOUT_MS: u64 = 60_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientProperties {
     /// Where brokers are; `None` means the embedded log.
-    pub bootstrap_servers: Option<String>,
+    bootstrap_servers: Option<String>,
+    /// Where the embedded log keeps its data.
+    log_dir: PathBuf,
+    /// The embedded log, once it was needed; shared by clones.
+    embedded: Arc<OnceCell<EmbeddedLog>>,
     /// Whose offsets are committed and begun from.
     pub group_id: Option<String>,
     /// What is done where there is no offset to begin at: as it was written, if it was.
@@ -39,11 +51,19 @@ impl ClientProperties {
     /// # Errors
     /// `FixInput` naming an option that the client does not have, or whose value it refuses.
     pub fn from_options(options: &Options) -> Result<Self> {
-        let mut properties =
-            ClientProperties { api_timeout_ms: API_TIMEOUT_MS, ..ClientProperties::default() };
+        let mut properties = ClientProperties {
+            api_timeout_ms: API_TIMEOUT_MS,
+            log_dir: options.text("log.data-dir").unwrap_or(LOG_DIR).into(),
+            ..ClientProperties::default()
+        };
         for option in options.names_under(PREFIX) {
             let value = options.text(&option).unwrap_or_default().to_owned();
             properties.take(&option, &option[PREFIX.len()..], value)?;
+        }
+        if properties.bootstrap_servers.is_some() && options.text("log.data-dir").is_some() {
+            return Err(Error::fix_input(
+                "options `properties.bootstrap.servers` and `log.data-dir` exclude each other",
+            ));
         }
         properties.check_security()?;
         properties.check_known()?;
@@ -142,6 +162,19 @@ impl ClientProperties {
             })?;
         }
         Ok(())
+    }
+
+    /// Where to connect to: the brokers that are named, or else the embedded log, which is started
+    /// or joined by the first who asks.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedLog::open`].
+    pub async fn brokers(&self, seams: &Seams) -> Result<String> {
+        if let Some(servers) = &self.bootstrap_servers {
+            return Ok(servers.clone());
+        }
+        let log = self.embedded.get_or_try_init(|| EmbeddedLog::open(&self.log_dir, seams)).await?;
+        Ok(log.address().to_owned())
     }
 
     /// The value of a property by the name that librdkafka has for it.

@@ -13,7 +13,6 @@
 //! a failed one is logged, and the next one is newer.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,7 +44,6 @@ pub(crate) struct TopicSource {
     pub name: String,
     pub topics: Topics,
     pub client: ClientProperties,
-    pub log_dir: PathBuf,
     pub bounds: Bounds,
     pub discovery_interval: Option<Duration>,
     pub decode: Arc<dyn Decode>,
@@ -56,10 +54,7 @@ pub(crate) struct TopicSource {
 
 impl TopicSource {
     async fn settings(&self) -> Result<ConsumerSettings> {
-        let bootstrap_servers = match &self.client.bootstrap_servers {
-            Some(servers) => servers.clone(),
-            None => super::embedded::address(&self.log_dir).await?,
-        };
+        let bootstrap_servers = self.client.brokers(&Seams::system()).await?;
         let (table, client) = (self.name.clone(), self.client.clone());
         Ok(ConsumerSettings { table, client, bootstrap_servers })
     }

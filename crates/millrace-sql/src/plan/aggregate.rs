@@ -368,7 +368,7 @@ fn late_name(name: &str) -> String {
 
 /// Carries the table's physical columns along, for the rows that come out late.
 fn pass_through(table: &Table, needed: &mut Needed) {
-    for field in table.spec.schema.fields() {
+    for field in table.readable.fields() {
         needed.names.push(late_name(field.name()));
         needed.columns.push(Typed::column(field));
     }
@@ -376,7 +376,7 @@ fn pass_through(table: &Table, needed: &mut Needed) {
 
 /// The physical columns of a table's late rows.
 pub(super) fn late_schema(table: &Table) -> SchemaRef {
-    let fields = table.spec.schema.fields().iter();
+    let fields = table.readable.fields().iter();
     Arc::new(Schema::new(
         fields
             .map(|field| field.as_ref().clone().with_name(late_name(field.name())))
@@ -404,7 +404,7 @@ pub(super) fn columns_of_late(table: &Table) -> Vec<Typed> {
         .columns
         .iter()
         .map(|column| match column {
-            TableColumn::Physical(index) => rename(&Typed::column(table.spec.schema.field(*index))),
+            TableColumn::Physical(index) => rename(&Typed::column(table.readable.field(*index))),
             TableColumn::Computed(expr) => rename(expr),
         })
         .collect()

@@ -160,7 +160,7 @@ fn calc_kind(plan: &StreamPlan, node: &StreamNode, calc: &Calc) -> Result<GraphK
 
 fn source(scan: &Scan, node: &StreamNode, options: &GraphOptions) -> Result<Compiled> {
     let table = &scan.table;
-    let all = scan.used.len() == table.spec.schema.fields().len();
+    let all = scan.used.len() == table.readable.fields().len();
     let spec = TableSpec { projection: (!all).then(|| scan.used.clone()), ..table.spec.clone() };
     let opened = table.connector.source(&spec).map_err(|error| Fault::of(&error, table.span))?;
     let watermarks = event_time(table, node)

@@ -46,11 +46,11 @@ fn settle_scan(plan: &mut StreamPlan, id: NodeId, table: &Table) {
     if let Some(rowtime) = rowtime {
         names.insert(rowtime.name().clone());
     }
-    let (mut used, mut schema) = part_of(&table.spec.schema, &names);
+    let (mut used, mut schema) = part_of(&table.readable, &names);
     if used.is_empty() {
         // A batch without columns has no rows in some formats; one column says how many there are.
         used = vec![0];
-        schema = Arc::new(Schema::new(vec![table.spec.schema.field(0).clone()]));
+        schema = Arc::new(Schema::new(vec![table.readable.field(0).clone()]));
     }
     let mut fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
     if let Some(rowtime) = rowtime.filter(|_| !table.rowtime_is_physical()) {

@@ -27,7 +27,7 @@ pub(crate) struct TableShape<'a> {
 impl TableShape<'_> {
     /// For each column of the table: which column of the query goes there.
     fn sources(&self, count: usize) -> Result<Vec<Option<usize>>> {
-        let schema = &self.table.spec.schema;
+        let schema = self.table.spec.writable();
         let wanted =
             if self.columns.is_empty() { schema.fields().len() } else { self.columns.len() };
         if count != wanted {
@@ -41,7 +41,10 @@ impl TableShape<'_> {
             .hint("columns go by position; name them: INSERT INTO t (a, b) SELECT …"));
         }
         if self.columns.is_empty() {
-            return Ok((0..count).map(Some).collect());
+            let mut sources = vec![None; count];
+            let places = self.table.written().into_iter().enumerate();
+            places.for_each(|(source, place)| sources[place] = Some(source));
+            return Ok(sources);
         }
         let mut sources = vec![None; schema.fields().len()];
         for (source, name) in self.columns.iter().enumerate() {
@@ -62,6 +65,28 @@ impl TableShape<'_> {
     }
 }
 
+impl TableShape<'_> {
+    /// Refuses to write what the connector only reads.
+    fn check_metadata(&self) -> Result<()> {
+        let keys = self.table.connector.metadata();
+        let only_read = |key: &str| keys.iter().any(|known| known.name == key && !known.writable);
+        let columns = &self.table.spec.metadata;
+        match columns.iter().find(|column| !column.is_virtual && only_read(&column.key)) {
+            None => Ok(()),
+            Some(column) => Err(Fault::new(
+                self.span,
+                format!(
+                    "column `{}` of `{}` stands for metadata `{}`, which cannot be written",
+                    column.field.name(),
+                    self.table.name,
+                    column.key
+                ),
+            )
+            .hint("declare it METADATA … VIRTUAL")),
+        }
+    }
+}
+
 impl Shape for TableShape<'_> {
     fn shape(
         &self,
@@ -72,7 +97,7 @@ impl Shape for TableShape<'_> {
         let sources = self.sources(columns.len())?;
         let (mut fields, mut shaped, mut not_null) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (field, source)) in
-            self.table.spec.schema.fields().iter().zip(sources).enumerate()
+            self.table.spec.writable().fields().iter().zip(sources).enumerate()
         {
             let place =
                 source.and_then(|source| places.get(source).copied()).unwrap_or_else(Span::empty);
@@ -113,6 +138,7 @@ impl Shape for TableShape<'_> {
     }
 
     fn target(&self, _fields: &[Field]) -> Result<Target> {
+        self.check_metadata()?;
         let sink = self
             .table
             .connector

@@ -24,7 +24,9 @@ pub(crate) struct Table {
     pub columns: Vec<TableColumn>,
     pub watermark: Option<Watermark>,
     pub connector: &'static dyn Connector,
-    /// What the connector sees: the physical columns and options.
+    /// What the connector gives: the physical columns, then those of metadata.
+    pub readable: SchemaRef,
+    /// What the connector sees: the physical columns, those of metadata, and options.
     pub spec: TableSpec,
     /// The table's name where it is declared.
     pub span: Span,
@@ -33,9 +35,9 @@ pub(crate) struct Table {
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub(crate) enum TableColumn {
-    /// The column of this index in the connector's schema.
+    /// The column of this index in [`Table::readable`]: physical or metadata.
     Physical(usize),
-    /// An expression over physical columns.
+    /// An expression over such columns.
     Computed(Typed),
 }
 
@@ -49,6 +51,14 @@ pub(crate) struct Watermark {
 }
 
 impl Table {
+    /// For each column that a writer gets, in the order of their declaration: its index in the
+    /// connector's [`TableSpec::writable`].
+    pub fn written(&self) -> Vec<usize> {
+        let writable = self.spec.writable();
+        let names = self.schema.fields().iter();
+        names.filter_map(|field| writable.index_of(field.name()).ok()).collect()
+    }
+
     /// The rowtime's column as a physical one, if it is one.
     pub fn rowtime_is_physical(&self) -> bool {
         self.watermark.as_ref().is_some_and(|watermark| {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use millrace_connect::{Connector, Options, TableSpec, registry};
+use millrace_connect::{Connector, MetadataColumn, Options, TableSpec, registry};
 use sqlparser::ast::{Ident, Query};
 
 use super::catalog::{Catalog, Relation, Table, TableColumn, Watermark};
 use super::{context, typing};
 use crate::error::{Fault, Result};
 use crate::expr::Typed;
-use crate::script::{ColumnDefinition, CreateTable, Tokens};
+use crate::script::{ColumnDefinition, CreateTable, MetadataDefinition, Tokens};
 use crate::types;
 
 /// Puts a table into the catalog.
@@ -25,19 +25,19 @@ pub(crate) fn declare_table(
     if !is_free(&name, definition.if_not_exists, catalog)? {
         return Ok(());
     }
-    let physical = physical_fields(definition)?;
-    let own: Vec<Typed> = physical.iter().map(Typed::column).collect();
-    let dfschema = schema_of(&physical)?;
+    let (connector, spec) = connection(definition, &physical_fields(definition)?)?;
+    let readable = spec.readable();
+    let own: Vec<Typed> = readable.fields().iter().map(|field| Typed::column(field)).collect();
+    let dfschema = schema_of(readable.as_ref().clone())?;
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
     for column in &definition.columns {
         match column {
-            ColumnDefinition::Physical { name, .. } => {
-                let index = columns
-                    .iter()
-                    .filter(|column| matches!(column, TableColumn::Physical(_)))
-                    .count();
-                debug_assert_eq!(physical[index].name(), &name.value);
-                fields.push(physical[index].clone());
+            ColumnDefinition::Physical { name, .. }
+            | ColumnDefinition::Metadata(MetadataDefinition { name, .. }) => {
+                let index = readable
+                    .index_of(&name.value)
+                    .map_err(|error| Fault::bug(error.to_string()))?;
+                fields.push(readable.field(index).clone());
                 columns.push(TableColumn::Physical(index));
             }
             ColumnDefinition::Computed { name, expr } => {
@@ -54,13 +54,13 @@ pub(crate) fn declare_table(
     let watermark = watermark(definition, &fields, tokens, catalog)?;
     check_names(&definition.primary_key, &fields)?;
     check_names(&definition.partitioned_by, &fields)?;
-    let (connector, spec) = connection(definition, &physical)?;
     let table = Table {
         name: name.value.clone(),
         schema: Arc::new(Schema::new(fields)),
         columns,
         watermark,
         connector,
+        readable,
         spec,
         span: name.span,
     };
@@ -135,9 +135,8 @@ fn physical_fields(definition: &CreateTable) -> Result<Vec<Field>> {
     Ok(fields)
 }
 
-fn schema_of(fields: &[Field]) -> Result<DFSchema> {
-    DFSchema::try_from(Schema::new(fields.to_vec()))
-        .map_err(|error| Fault::bug(error.strip_backtrace()))
+fn schema_of(schema: Schema) -> Result<DFSchema> {
+    DFSchema::try_from(schema).map_err(|error| Fault::bug(error.strip_backtrace()))
 }
 
 fn watermark(
@@ -164,7 +163,7 @@ fn watermark(
     let physical: Vec<&Ident> = definition
         .columns
         .iter()
-        .filter(|column| matches!(column, ColumnDefinition::Physical { .. }))
+        .filter(|column| !matches!(column, ColumnDefinition::Computed { .. }))
         .map(ColumnDefinition::name)
         .collect();
     let visible: Vec<Field> = fields
@@ -175,7 +174,7 @@ fn watermark(
         })
         .map(|(_, field)| field.clone())
         .collect();
-    let schema = schema_of(&visible)?;
+    let schema = schema_of(Schema::new(visible.clone()))?;
     let columns: Vec<Typed> = visible.iter().map(Typed::column).collect();
     let resolved = context::resolve_expr(watermark.expr.clone(), &schema, tokens, catalog)
         .map_err(|fault| fault.or_at(watermark.span))?;
@@ -222,8 +221,55 @@ fn connection(
         primary_key: definition.primary_key.iter().map(|name| name.value.clone()).collect(),
         partitioned_by: definition.partitioned_by.iter().map(|name| name.value.clone()).collect(),
         options: Options::new(others.map(|option| (option.key.clone(), option.value.clone()))),
-        metadata: Vec::new(),
+        metadata: metadata_columns(definition, connector)?,
         projection: None,
     };
     Ok((connector, spec))
+}
+
+/// The columns of `METADATA`, if the connector has what they stand for.
+fn metadata_columns(
+    definition: &CreateTable,
+    connector: &dyn Connector,
+) -> Result<Vec<MetadataColumn>> {
+    let keys = connector.metadata();
+    let mut columns = Vec::new();
+    for column in &definition.columns {
+        let ColumnDefinition::Metadata(column) = column else { continue };
+        let name = column.key.as_ref().unwrap_or(&column.name.value);
+        let Some(key) = keys.iter().find(|key| key.name == name) else {
+            let fault = Fault::new(
+                column.span,
+                format!("connector `{}` has no metadata `{name}`", connector.name()),
+            );
+            let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
+            return Err(match known.is_empty() {
+                true => fault.hint("it has no metadata at all"),
+                false => fault.hint(format!("it has: {}", known.join(", "))),
+            });
+        };
+        let data_type = types::column_type(&column.data_type, column.type_span)?;
+        if data_type != key.data_type && !key.also.contains(&data_type) {
+            return Err(Fault::new(
+                column.type_span,
+                format!(
+                    "metadata `{name}` is a {}, and cannot be read as {}",
+                    types::type_name(&key.data_type),
+                    types::type_name(&data_type)
+                ),
+            ));
+        }
+        if column.not_null && key.nullable {
+            return Err(Fault::new(
+                column.type_span,
+                format!("metadata `{name}` may be missing: it cannot be NOT NULL"),
+            ));
+        }
+        columns.push(MetadataColumn {
+            field: Field::new(&column.name.value, data_type, !column.not_null),
+            key: name.clone(),
+            is_virtual: column.is_virtual,
+        });
+    }
+    Ok(columns)
 }

@@ -23,8 +23,32 @@ pub(crate) struct CreateTable {
 /// A column of a table.
 #[derive(Debug)]
 pub(crate) enum ColumnDefinition {
-    Physical { name: Ident, data_type: DataType, not_null: bool, type_span: Span },
-    Computed { name: Ident, expr: Box<Expr> },
+    Physical {
+        name: Ident,
+        data_type: DataType,
+        not_null: bool,
+        type_span: Span,
+    },
+    /// `METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata(MetadataDefinition),
+    Computed {
+        name: Ident,
+        expr: Box<Expr>,
+    },
+}
+
+/// A column that stands for something that a record has beside its content.
+#[derive(Debug)]
+pub(crate) struct MetadataDefinition {
+    pub name: Ident,
+    pub data_type: DataType,
+    pub not_null: bool,
+    pub type_span: Span,
+    /// What it stands for; without `FROM` the column's name says it.
+    pub key: Option<String>,
+    pub is_virtual: bool,
+    /// Where `METADATA` stands.
+    pub span: Span,
 }
 
 impl ColumnDefinition {
@@ -33,6 +57,7 @@ impl ColumnDefinition {
             ColumnDefinition::Physical { name, .. } | ColumnDefinition::Computed { name, .. } => {
                 name
             }
+            ColumnDefinition::Metadata(metadata) => &metadata.name,
         }
     }
 }
@@ -198,11 +223,22 @@ fn read_column(parser: &mut Parser, table: &mut CreateTable) -> Result<()> {
     if !not_null {
         let _ = parser.parse_keyword(Keyword::NULL);
     }
-    let next = parser.peek_token();
-    if parser.parse_keyword(Keyword::METADATA)
-        || matches!(&next.token, Token::Word(word) if word.value.eq_ignore_ascii_case("METADATA"))
-    {
-        return Err(Fault::new(next.span, "METADATA columns are not supported"));
+    if let Some(span) = parse_word(parser, "METADATA") {
+        let key = match parser.parse_keyword(Keyword::FROM) {
+            true => Some(parser.parse_literal_string().map_err(fault_of)?),
+            false => None,
+        };
+        let is_virtual = parse_word(parser, "VIRTUAL").is_some();
+        table.columns.push(ColumnDefinition::Metadata(MetadataDefinition {
+            name,
+            data_type,
+            not_null,
+            type_span,
+            key,
+            is_virtual,
+            span,
+        }));
+        return read_comment(parser);
     }
     table.columns.push(ColumnDefinition::Physical {
         name: name.clone(),
@@ -214,6 +250,14 @@ fn read_column(parser: &mut Parser, table: &mut CreateTable) -> Result<()> {
         read_primary_key(parser, table, Some(name))?;
     }
     read_comment(parser)
+}
+
+/// Takes the next token if it is this word without quotes, and tells where it stands.
+fn parse_word(parser: &mut Parser, wanted: &str) -> Option<Span> {
+    let next = parser.peek_token();
+    let is_wanted = matches!(&next.token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted));
+    is_wanted.then(|| parser.next_token().span)
 }
 
 fn read_comment(parser: &mut Parser) -> Result<()> {

@@ -12,7 +12,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token};
 
-pub(crate) use create_table::{ColumnDefinition, CreateTable};
+pub(crate) use create_table::{ColumnDefinition, CreateTable, MetadataDefinition};
 pub(crate) use dialect::{FlinkDialect, TABLE_ARGUMENT};
 pub(crate) use tokens::Tokens;
 

@@ -14,6 +14,7 @@ use self::decoder::CsvDecoder;
 use self::dialect::Dialect;
 use self::encoder::CsvLines;
 use super::encoder::{Encoder, LineEncoder};
+#[cfg(feature = "kafka")]
 use super::message::MessageDecoder;
 #[cfg(feature = "kafka")]
 use super::message_encoder::{LineMessages, MessageEncoder};
@@ -50,6 +51,7 @@ impl CsvFormat {
 
     /// # Errors
     /// `FixInput` when messages are said to have a header.
+    #[cfg(feature = "kafka")]
     pub fn message_decoder(&self, read: &ReadSchema) -> Result<Box<dyn MessageDecoder>> {
         if self.dialect.header {
             return Err(Error::fix_input("option `csv.header` cannot be `true` for messages"));

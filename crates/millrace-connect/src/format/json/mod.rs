@@ -12,6 +12,7 @@ use millrace_core::{Error, Result};
 use self::decoder::{JsonDecoder, is_nested};
 use self::encoder::JsonLines;
 use super::encoder::{Encoder, LineEncoder};
+#[cfg(feature = "kafka")]
 use super::message::MessageDecoder;
 #[cfg(feature = "kafka")]
 use super::message_encoder::{LineMessages, MessageEncoder};
@@ -79,6 +80,8 @@ impl JsonFormat {
         Box::new(JsonDecoder::new(self.clone(), read))
     }
 
+    /// Reads single messages.
+    #[cfg(feature = "kafka")]
     pub fn message_decoder(&self, read: &ReadSchema) -> Box<dyn MessageDecoder> {
         Box::new(JsonDecoder::new(self.clone(), read))
     }

@@ -90,13 +90,6 @@ impl TopicSink {
         })
     }
 
-    fn bootstrap_servers(&self) -> Result<String> {
-        self.client
-            .bootstrap_servers
-            .clone()
-            .ok_or_else(|| Error::fix_input("option `properties.bootstrap.servers` is missing"))
-    }
-
     /// The producers' settings, but for transactions.
     fn config(&self, bootstrap_servers: &str) -> ClientConfig {
         let mut config = self.client.config(bootstrap_servers);
@@ -232,7 +225,7 @@ impl TopicSink {
 #[async_trait]
 impl Sink for TopicSink {
     async fn open(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
-        let bootstrap_servers = self.bootstrap_servers()?;
+        let bootstrap_servers = self.client.brokers(&context.seams).await?;
         let transactional = self.guarantee == DeliveryGuarantee::ExactlyOnce;
         let prefix = self.transactional_id_prefix.as_deref().filter(|_| transactional);
         let mut timeout_ms = TRANSACTION_TIMEOUT_MS;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use arrow_schema::DataType;
 use millrace_connect::{MetadataColumn, TableSpec};
+use millrace_core::seam::Seams;
 use millrace_core::{Read, Source, Split};
+use millrace_log::{Broker, BrokerConfig, Server};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -19,18 +21,20 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A broker's address.
 pub struct Cluster {
     pub bootstrap: String,
+    _embedded: Option<(Server, tempfile::TempDir)>,
 }
 
 impl Cluster {
-    /// The broker that the environment names; without one the test says that it is skipped.
-    pub fn of_environment() -> Option<Self> {
-        match std::env::var("MILLRACE_KAFKA_BOOTSTRAP") {
-            Ok(bootstrap) => Some(Cluster { bootstrap }),
-            Err(_) => {
-                eprintln!("skipped: MILLRACE_KAFKA_BOOTSTRAP names no broker");
-                None
-            }
+    /// The broker that `MILLRACE_KAFKA_BOOTSTRAP` names, or else an embedded log.
+    pub async fn start() -> Self {
+        if let Ok(bootstrap) = std::env::var("MILLRACE_KAFKA_BOOTSTRAP") {
+            return Cluster { bootstrap, _embedded: None };
         }
+        let directory = tempfile::tempdir().unwrap();
+        let broker = Broker::open(BrokerConfig::new(directory.path()), Seams::system()).unwrap();
+        let server = Server::start(broker).await.unwrap();
+        let bootstrap = server.address().to_string();
+        Cluster { bootstrap, _embedded: Some((server, directory)) }
     }
 
     pub fn config(&self) -> ClientConfig {

@@ -1,4 +1,5 @@
-//! The connector `kafka` against a broker: that at `MILLRACE_KAFKA_BOOTSTRAP`, if it is set.
+//! Reading topics: of the broker at `MILLRACE_KAFKA_BOOTSTRAP` if it is set, or else of an embedded
+//! log.
 
 mod cluster;
 mod offsets;

@@ -22,7 +22,7 @@ async fn rows(source: &dyn Source) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_begins_and_ends_where_the_modes_say() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("modes", 1).await;
     let producer = cluster.producer();
     for n in 0..10 {
@@ -66,7 +66,7 @@ async fn reading_begins_and_ends_where_the_modes_say() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bounded_read_waits_for_an_end_that_is_still_to_come() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("future", 1).await;
     let producer = cluster.producer();
     send_numbers(&producer, &topic, 0, 0..5);
@@ -85,7 +85,7 @@ async fn a_bounded_read_waits_for_an_end_that_is_still_to_come() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_records_wake_a_waiting_reader() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("wake", 1).await;
     let options = [("scan.bounded.mode", "unbounded"), ("scan.startup.mode", "latest-offset")];
     let opened = open_source("kafka", &cluster.table(&topic, N, &options)).unwrap();
@@ -104,7 +104,7 @@ async fn new_records_wake_a_waiting_reader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_complete_checkpoint_commits_its_offsets_to_the_group() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("group", 2).await;
     let group = format!("group-of-{topic}");
     let producer = cluster.producer();
@@ -136,7 +136,7 @@ async fn a_complete_checkpoint_commits_its_offsets_to_the_group() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_without_offsets_needs_to_be_told_where_to_begin() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("no-group", 1).await;
     send_numbers(&cluster.producer(), &topic, 0, 0..3);
     let group = format!("group-of-{topic}");
@@ -152,7 +152,7 @@ async fn a_group_without_offsets_needs_to_be_told_where_to_begin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_deleted_before_they_were_read_are_told_and_not_skipped() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("lost", 1).await;
     let producer = cluster.producer();
     send_numbers(&producer, &topic, 0, 0..10);
@@ -178,7 +178,7 @@ async fn records_deleted_before_they_were_read_are_told_and_not_skipped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_found_later_are_read_from_their_beginning() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("grow", 1).await;
     let producer = cluster.producer();
     send_numbers(&producer, &topic, 0, 0..3);

@@ -10,7 +10,7 @@ const N: &[(&str, DataType)] = &[("n", DataType::Int64)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_comes_once_from_every_partition_wherever_reading_was_interrupted() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("rows", 3).await;
     let producer = cluster.producer();
     for partition in 0..3 {
@@ -32,7 +32,7 @@ async fn every_row_comes_once_from_every_partition_wherever_reading_was_interrup
 
 #[tokio::test(flavor = "multi_thread")]
 async fn key_value_and_metadata_become_columns() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let producer = cluster.producer();
     let columns = [("k_id", DataType::Int64), ("name", DataType::Utf8), ("count", DataType::Int32)];
     let options = [
@@ -79,7 +79,7 @@ async fn key_value_and_metadata_become_columns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_records_are_told_with_their_offsets_and_tombstones_are_no_rows() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("bad", 1).await;
     let producer = cluster.producer();
     for value in [

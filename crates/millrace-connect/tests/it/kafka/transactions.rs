@@ -10,7 +10,7 @@ const N: &[(&str, DataType)] = &[("n", DataType::Int64)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aborted_records_are_seen_by_read_uncommitted_alone_and_markers_end_a_read() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("transactions", 1).await;
     let producer = cluster.transactional(&topic);
     for (numbers, commit) in [(0..3, true), (3..6, false), (6..8, true)] {
@@ -35,7 +35,7 @@ async fn aborted_records_are_seen_by_read_uncommitted_alone_and_markers_end_a_re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bounded_read_of_committed_records_ends_before_an_open_transaction() {
-    let Some(cluster) = Cluster::of_environment() else { return };
+    let cluster = Cluster::start().await;
     let topic = cluster.topic("open", 1).await;
     send_numbers(&cluster.producer(), &topic, 0, 0..2);
     let producer = cluster.transactional(&topic);
