@@ -286,8 +286,10 @@ pub(crate) enum ConsumeOutput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IsolationLevel {
     /// Those of committed transactions
+    #[value(alias = "read_committed")]
     ReadCommitted,
     /// Those of open and aborted transactions too
+    #[value(alias = "read_uncommitted")]
     ReadUncommitted,
 }
 
