@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Ended, Running, millrace, run};
+use crate::harness::{Ended, Running, millrace, root, run};
 
 /// A served log in a directory of its own.
 struct Log {
@@ -305,4 +305,13 @@ fn records_are_there_again_after_the_server_was_killed() {
     let (server, address) = serve(directory.path());
     let log = Log { server, address, directory };
     assert_eq!(log.run("consume t -q").expect(0).stdout, "1\n2\n");
+}
+
+#[test]
+fn the_commands_of_the_guide_give_the_rows_of_the_guide() {
+    let mut script = Command::new("bash");
+    script.arg(root().join("examples/clicks/run.sh"));
+    script.env("MILLRACE", env!("CARGO_BIN_EXE_millrace")).stdin(Stdio::null());
+    let ended = run(&mut script).expect(0);
+    assert!(ended.stdout.ends_with("the rows are those of the guide\n"), "{}", ended.stdout);
 }
