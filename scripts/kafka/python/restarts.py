@@ -8,6 +8,9 @@ from confluent_kafka import TopicPartition
 from harness import check, equal, eventually, restarting_case, take
 from transactions import committed, transactional, uncommitted, write
 
+# Until a client has found the broker again.
+RECOVERY_S = 90
+
 
 @restarting_case
 def acknowledged_records_outlive_a_kill(cluster, broker):
@@ -37,10 +40,10 @@ def acknowledged_records_outlive_a_kill(cluster, broker):
     try:
         for _ in range(2):
             before = len(acknowledged)
-            eventually(lambda: len(acknowledged) > before + 500, "records are acknowledged")
+            eventually(lambda: len(acknowledged) > before + 500, "records are acknowledged", RECOVERY_S)
             broker.kill_and_restart()
         before = len(acknowledged)
-        eventually(lambda: len(acknowledged) > before + 500, "records are acknowledged after the restart")
+        eventually(lambda: len(acknowledged) > before + 500, "records are acknowledged again", RECOVERY_S)
     finally:
         stop.set()
         thread.join()

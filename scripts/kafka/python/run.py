@@ -49,16 +49,18 @@ def main():
         return {n: f for n, f in cases.items() if not wanted or any(w in n for w in wanted)}
 
     cluster = Cluster(arguments.bootstrap)
-    cases, at_once = (TOOL_CASES, TOOLS_AT_ONCE) if arguments.tools else (CASES, CASES_AT_ONCE)
-    with ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(run_one, name, f, cluster) for name, f in selected(cases).items()]
-        passed = [future.result() for future in running]
+    passed = []
+    # First, while the broker has little to recover.
     restarting = {} if arguments.tools else selected(RESTARTING_CASES)
     for name, function in restarting.items():
         if arguments.control:
             passed.append(run_one(name, function, cluster, BrokerControl(*arguments.control)))
         else:
             print(f"skip  {name} (needs --control to kill the broker)")
+    cases, at_once = (TOOL_CASES, TOOLS_AT_ONCE) if arguments.tools else (CASES, CASES_AT_ONCE)
+    with ThreadPoolExecutor(at_once) as pool:
+        running = [pool.submit(run_one, name, f, cluster) for name, f in selected(cases).items()]
+        passed += [future.result() for future in running]
     print(f"{passed.count(True)} passed, {passed.count(False)} failed ({arguments.bootstrap})")
     return 0 if all(passed) else 1
 

@@ -104,6 +104,7 @@ static APIS: &[Api] = &[
     // Version 5 belongs to the second version of transactions, which is not served.
     api!(EndTxn, EndTxnRequest, 0..=4, end_txn),
     api!(TxnOffsetCommit, TxnOffsetCommitRequest, 0..=4, txn_offset_commit),
+    api!(WriteTxnMarkers, WriteTxnMarkersRequest, 1..=1, write_txn_markers),
     api!(DescribeProducers, DescribeProducersRequest, 0..=0, describe_producers),
     api!(DescribeTransactions, DescribeTransactionsRequest, 0..=0, describe_transactions),
     api!(ListTransactions, ListTransactionsRequest, 0..=2, list_transactions),

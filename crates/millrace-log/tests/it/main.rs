@@ -6,5 +6,6 @@ mod connections;
 mod groups;
 mod history;
 mod kills;
+mod markers;
 mod records;
 mod topics;

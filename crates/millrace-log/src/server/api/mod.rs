@@ -42,3 +42,4 @@ mod resource;
 pub(super) mod sync_group;
 mod topic_configs;
 pub(super) mod txn_offset_commit;
+pub(super) mod write_txn_markers;
