@@ -27,4 +27,7 @@
 //! # }
 //! ```
 
-pub use millrace_connect::kafka::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
+pub use millrace_connect::kafka::{
+    DeliveryGuarantee, KafkaRecord, KafkaSink, KafkaSinkBuilder, KafkaSource, KafkaSourceBuilder,
+    Offsets,
+};

@@ -16,6 +16,7 @@ mod reader;
 mod rows;
 mod sink;
 mod source;
+mod typed;
 mod upsert;
 mod wire;
 
@@ -31,6 +32,7 @@ use self::properties::ClientProperties;
 use self::rows::TableRows;
 pub use self::sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
 use self::source::TopicSource;
+pub use self::typed::{KafkaRecord, KafkaSource, KafkaSourceBuilder, Offsets};
 pub use self::upsert::UpsertKafka;
 use crate::dead_letter::{DeadLetterSink, bad_record_policy};
 use crate::filesystem::{RollingPolicy, local_path};

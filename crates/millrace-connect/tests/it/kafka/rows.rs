@@ -1,7 +1,8 @@
 //! What becomes of keys, values, metadata and bad records.
 
 use arrow_schema::DataType;
-use millrace_core::BadRecordPolicy;
+use millrace_connect::kafka::{KafkaSource, Offsets};
+use millrace_core::{BadRecordPolicy, Read, Records, Source};
 
 use super::cluster::{Cluster, Record, send, send_numbers, with_metadata};
 use crate::harness::{millis, open_source, read_all, table};
@@ -130,3 +131,51 @@ fn a_table_that_cannot_work_is_refused_before_any_broker_is_asked() {
         assert!(error.message().contains(wanted), "{}", error.full_report());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closure_sees_the_whole_record_and_tells_what_it_cannot_decode() {
+    let cluster = Cluster::start().await;
+    let topic = cluster.topic("typed", 1).await;
+    let producer = cluster.producer();
+    for (key, value) in [(Some("k"), Some("1")), (None, None), (None, Some("x"))] {
+        let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
+        send(&producer, &topic, Record { key, value, timestamp: Some(5_000), ..Record::default() });
+    }
+    rdkafka::producer::Producer::flush(&producer, super::cluster::PATIENCE).unwrap();
+    let source = KafkaSource::builder(&cluster.bootstrap, [topic.as_str()])
+        .stopping_before(Offsets::Latest)
+        .decode(|record| {
+            let text =
+                |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into());
+            let value: Option<String> = text(record.value);
+            let key: Option<String> = text(record.key);
+            if value.as_deref() == Some("x") {
+                return Err("it is an x".to_owned());
+            }
+            let header = record.headers.first().map(|(name, _)| name.clone());
+            Ok((record.offset, record.timestamp.as_millis(), key, value, header))
+        })
+        .unwrap();
+    let splits = source.discover().await.unwrap();
+    let mut reader = source.open(&splits[0], &crate::harness::context(10)).await.unwrap();
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    loop {
+        match reader.next().await.unwrap() {
+            Read::Rows(batch) => {
+                bad.extend(batch.bad);
+                if let Some(batch) = batch.rows {
+                    let records: Records<Row> = batch.downcast().unwrap();
+                    rows.extend(records.values);
+                }
+            }
+            Read::Pending => drop(reader.ready().await),
+            Read::End => break,
+        }
+    }
+    let h = Some("h".to_owned());
+    let first = (0, 5_000, Some("k".to_owned()), Some("1".to_owned()), h.clone());
+    assert_eq!(rows, [first, (1, 5_000, None, None, h)]);
+    assert_eq!((bad[0].offset, bad[0].cause.as_str(), bad.len()), (2, "it is an x", 1));
+}
+
+type Row = (i64, i64, Option<String>, Option<String>, Option<String>);
