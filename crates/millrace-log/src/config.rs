@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::security::SaslMechanism;
+
 /// When written batches are forced to the disk.
 ///
 /// An acknowledged record survives the death of the process under each policy. They differ in what
@@ -40,6 +42,8 @@ pub struct BrokerConfig {
     pub max_request_bytes: usize,
     /// Bytes of requests and responses in work over all connections; reading waits beyond.
     pub max_in_flight_bytes: usize,
+    /// How clients prove who they are before they may do anything else; empty: they need not.
+    pub sasl_mechanisms: Vec<SaslMechanism>,
 }
 
 impl BrokerConfig {
@@ -62,6 +66,7 @@ impl BrokerConfig {
             max_connections: 1_000,
             max_request_bytes: 100 << 20,
             max_in_flight_bytes: 512 << 20,
+            sasl_mechanisms: Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use millrace_log::FsyncPolicy;
+use millrace_log::{FsyncPolicy, SaslMechanism};
 
 use super::position::Position;
 use crate::args::{key_value, positive};
@@ -24,6 +24,9 @@ pub(crate) enum LogCommand {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Add, list and delete the users of an embedded log
+    #[command(subcommand)]
+    User(UserCommand),
     /// Copy topics and consumer groups from one log to another
     Mirror(MirrorArguments),
 }
@@ -83,6 +86,58 @@ pub(crate) struct ServeArguments {
     /// Requests and responses in work take no more memory than this, such as `512MiB`
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_in_flight: Option<usize>,
+
+    /// Let nobody in who has not proved who they are, by one of these mechanisms [default: all];
+    /// see `millrace log user`
+    #[arg(long, value_name = "MECHANISMS", value_delimiter = ',', require_equals = true,
+        num_args = 0.., default_missing_value = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512")]
+    pub(crate) sasl: Vec<SaslMechanism>,
+}
+
+/// Users are kept in the data directory, which no server may have meanwhile.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user, or give one a new password: the first line of a file or of standard input
+    Add(UserAddArguments),
+    /// List users
+    List(UserListArguments),
+    /// Delete users
+    Delete(UserDeleteArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UserAddArguments {
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// The file whose first line is the password; `-` reads standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) password_file: PathBuf,
+
+    /// The data directory; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = ".millrace/log")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UserListArguments {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = ".millrace/log")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UserDeleteArguments {
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = ".millrace/log")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,7 @@ mod reader;
 mod record;
 mod serve;
 mod topic;
+mod user;
 
 use millrace_core::seam::Seams;
 
@@ -55,6 +56,7 @@ pub(crate) async fn log(command: LogCommand) -> Result<(), Failure> {
             let run = async |cluster: &Cluster| groups::groups(command, cluster, seams).await;
             with_log(log, Making::Refused, seams, run).await
         }
+        LogCommand::User(command) => user::user(command),
         LogCommand::Mirror(arguments) => mirror::mirror(arguments, seams).await,
     }
 }

@@ -61,6 +61,7 @@ fn config(arguments: &ServeArguments) -> BrokerConfig {
     config.fsync = arguments.fsync;
     config.auto_create_topics = !arguments.no_auto_create;
     config.default_partitions = arguments.partitions;
+    config.sasl_mechanisms.clone_from(&arguments.sasl);
     if let Some(connections) = arguments.max_connections {
         config.max_connections = connections;
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -18,7 +19,7 @@ const META_VERSION: u32 = 1;
 
 /// The lock on a data directory, held while this lives; the system lets go of it with the process.
 #[derive(Debug)]
-pub(super) struct DataLock {
+pub(crate) struct DataLock {
     path: PathBuf,
     file: File,
 }
@@ -35,7 +36,7 @@ impl DataLock {
     ///
     /// # Errors
     /// [`LogError::InUse`] when another process has it, with what that one says about itself.
-    pub(super) fn take(data_dir: &Path) -> Result<DataLock> {
+    pub(crate) fn take(data_dir: &Path) -> Result<DataLock> {
         fs::create_dir_all(data_dir).map_err(LogError::io("create", data_dir))?;
         let path = data_dir.join("lock");
         let mut options = OpenOptions::new();
@@ -122,7 +123,7 @@ pub(super) fn random_uuid(random: &dyn Random) -> Uuid {
 ///
 /// # Errors
 /// It cannot be read, or is not what it should be.
-pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -137,9 +138,22 @@ pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Optio
 
 /// Replaces a file whole or not at all, and brings it to the disk.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    write_json_for(path, value, 0o666)
+}
+
+/// As [`write_json`], for the eyes of the owner alone.
+pub(crate) fn write_private_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    write_json_for(path, value, 0o600)
+}
+
+fn write_json_for<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let text = serde_json::to_vec_pretty(value).expect("what is stored is plain data");
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(LogError::io("create", &temporary))?;
+    // One that a crash left may have other permissions.
+    let _ = fs::remove_file(&temporary);
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = options.open(&temporary).map_err(LogError::io("create", &temporary))?;
     file.write_all(&text)
         .and_then(|()| file.sync_all())
         .map_err(LogError::io("write", &temporary))?;

@@ -1,6 +1,6 @@
 //! The broker: all that one data directory holds, without the network.
 
-mod directory;
+pub(crate) mod directory;
 mod participants;
 pub(crate) mod settings;
 mod topic_name;
@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::config::BrokerConfig;
 use crate::error::{LogError, Result};
 use crate::group::Groups;
+use crate::security::Security;
 use crate::storage::PartitionLog;
 use crate::transaction::Transactions;
 use directory::{DataLock, Meta};
@@ -47,6 +48,7 @@ pub struct Broker {
     topics: Topics,
     groups: Groups,
     transactions: Arc<Transactions>,
+    security: Security,
     address: OnceLock<SocketAddr>,
     memory: Arc<Semaphore>,
 }
@@ -72,6 +74,7 @@ impl Broker {
                 topics.create(internal_topic(name))?;
             }
         }
+        let security = Security::open(&config)?;
         let groups = Groups::open(first_partition(&topics, OFFSETS_TOPIC)?, seams.clone())?;
         let transactions =
             Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
@@ -84,6 +87,7 @@ impl Broker {
             topics,
             groups,
             transactions,
+            security,
             address: OnceLock::new(),
         });
         let participants: Weak<Broker> = Arc::downgrade(&broker);
@@ -104,6 +108,11 @@ impl Broker {
     /// Its transactions.
     pub fn transactions(&self) -> &Arc<Transactions> {
         &self.transactions
+    }
+
+    /// Who its clients may be.
+    pub(crate) fn security(&self) -> &Security {
+        &self.security
     }
 
     /// The coordinator of groups.

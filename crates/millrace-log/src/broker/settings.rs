@@ -32,7 +32,10 @@ impl Broker {
             doc,
         };
         let node = NODE_ID.to_string();
-        let listener = self.address().map_or(String::new(), |at| format!("PLAINTEXT://{at}"));
+        let protocol = self.security().protocol();
+        let listener = self.address().map_or(String::new(), |at| format!("{protocol}://{at}"));
+        let mechanisms = config.sasl_mechanisms.iter().map(ToString::to_string);
+        let mechanisms = mechanisms.collect::<Vec<_>>().join(",");
         let mut settings = vec![
             given("log.dirs", config.data_dir.display().to_string(), Text, "The data directory."),
             given("listeners", listener, Text, "Where the log listens."),
@@ -65,6 +68,12 @@ impl Broker {
                 config.max_in_flight_bytes.to_string(),
                 Long,
                 "Bytes of requests and responses in work; reading waits beyond.",
+            ),
+            given(
+                "sasl.enabled.mechanisms",
+                mechanisms,
+                ConfigType::List,
+                "How clients prove who they are; empty: they need not.",
             ),
             fixed("node.id", &node, Int, "The id of the only node."),
             fixed("broker.id", &node, Int, "The id of the only node."),

@@ -63,6 +63,12 @@ const BUDGET_STEP_BYTES: usize = 1 << 20;
 /// A request that has come in part is given up after so many ticks without memory for the rest.
 const STARVED_TICKS: u64 = 2;
 
+/// A client that must prove who it is has so many ticks for it.
+const UNPROVED_TICKS: u64 = 6;
+
+/// Nor may it send longer requests meanwhile.
+const UNPROVED_BYTES: usize = 64 << 10;
+
 /// Why a connection ended.
 enum Ended {
     /// The client closed it.
@@ -132,14 +138,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
     /// Serves the connection until it ends, and logs why it did.
     pub(super) async fn serve(mut self) {
         let (connection, address) = (self.peer.connection, self.peer.address);
-        tracing::debug!(connection, %address, principal = self.peer.principal, "connected");
+        tracing::debug!(connection, %address, "connected");
         let _in_panic = LogPanic { connection, address };
         match self.run().await {
             Ended::Left => tracing::debug!(connection, %address, "left"),
             Ended::Stopping => tracing::debug!(connection, %address, "closed: the log stops"),
             Ended::Idle => tracing::debug!(connection, %address, "closed: silent for long"),
             Ended::Io(error) => tracing::debug!(connection, %address, %error, "lost"),
-            Ended::Bad(reason) => tracing::warn!(connection, %address, reason, "closed"),
+            Ended::Bad(reason) => {
+                let principal = self.peer.session.principal();
+                tracing::warn!(connection, %address, principal, reason, "closed");
+            }
         }
     }
 
@@ -155,6 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
             work.queue_answers();
             if work.is_over() {
                 return Ended::Left;
+            }
+            if self.peer.session.has_failed() && work.has_answered() {
+                return Ended::Bad("the client did not prove who it is".to_owned());
             }
             let wants_more = work.wants_more();
             let readable = work.frames.readable_bytes(work.paid_bytes);
@@ -189,6 +201,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                     if let Some(ended) = work.next_tick() {
                         return ended;
                     }
+                    if work.tick > UNPROVED_TICKS && !self.peer.session.is_settled() {
+                        let reason = "the client did not prove in time who it is";
+                        return Ended::Bad(reason.to_owned());
+                    }
                 }
             }
         }
@@ -215,11 +231,15 @@ impl Work {
 
     /// Starts what has come whole and may be started.
     fn start_requests(&mut self, broker: &Arc<Broker>, peer: &Peer) -> Result<(), Ended> {
-        while self.may_start() {
+        while self.may_start() && !peer.session.has_failed() {
             let announced = self.frames.announced().map_err(|BadLength(length)| {
                 Ended::Bad(format!("a request of {length} bytes is refused"))
             })?;
             let Some(bytes) = announced else { break };
+            if bytes > UNPROVED_BYTES && !peer.session.is_settled() {
+                let reason = "before the client has proved who it is";
+                return Err(Ended::Bad(format!("a request of {bytes} bytes {reason}")));
+            }
             self.take_budget(bytes, broker);
             let Some(frame) = self.frames.take() else { break };
             self.paid_bytes = 0;
@@ -300,11 +320,12 @@ impl Work {
         }
     }
 
+    fn has_answered(&self) -> bool {
+        self.answers.is_empty() && !self.outgoing.has_remaining()
+    }
+
     fn is_over(&self) -> bool {
-        self.at_end
-            && self.answers.is_empty()
-            && !self.outgoing.has_remaining()
-            && (self.frames.is_short() && self.asking.is_none())
+        self.at_end && self.has_answered() && (self.frames.is_short() && self.asking.is_none())
     }
 
     /// Looks at the time limits.

@@ -120,6 +120,21 @@ static APIS: &[Api] = &[
         list_partition_reassignments
     ),
     api!(DescribeCluster, DescribeClusterRequest, 0..=2, describe_cluster),
+    api!(SaslHandshake, SaslHandshakeRequest, 0..=1, sasl_handshake),
+    api!(SaslAuthenticate, SaslAuthenticateRequest, 0..=2, sasl_authenticate),
+    api!(DescribeClientQuotas, DescribeClientQuotasRequest, 0..=1, describe_client_quotas),
+    api!(
+        DescribeUserScramCredentials,
+        DescribeUserScramCredentialsRequest,
+        0..=0,
+        describe_user_scram_credentials
+    ),
+    api!(
+        AlterUserScramCredentials,
+        AlterUserScramCredentialsRequest,
+        0..=0,
+        alter_user_scram_credentials
+    ),
     api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
 ];
 
@@ -177,9 +192,15 @@ pub(super) fn start(
     peer: &Peer,
     mut frame: Bytes,
 ) -> Result<Served, BadRequest> {
+    if peer.session.is_bare() {
+        return Ok(Box::pin(prove_barely(broker.clone(), peer.clone(), frame)));
+    }
     let (key, version, correlation_id) = fixed_header(&frame)?;
     let unknown = || BadRequest(format!("request {key} in version {version} is not served"));
     let api = APIS.iter().find(|api| api.key as i16 == key).ok_or_else(unknown)?;
+    if !peer.session.allows(api.key) {
+        return Err(BadRequest(format!("request {key} before the client has proved who it is")));
+    }
     if !(api.min_version..=api.max_version).contains(&version) {
         if api.key == ApiKey::ApiVersions {
             return Ok(Box::pin(async move {
@@ -195,6 +216,17 @@ pub(super) fn start(
         .map_err(|error| BadRequest(format!("a header cannot be decoded: {}", error.trim_end())))?;
     let peer = Peer { client_id: header.client_id, ..peer.clone() };
     Ok((api.serve)(Call { broker: broker.clone(), peer, version, correlation_id, body: frame }))
+}
+
+/// Takes what an old client says to prove who it is: neither it nor the answer has a header, and a
+/// refusal is the end of the connection.
+async fn prove_barely(broker: Arc<Broker>, peer: Peer, token: Bytes) -> Result<Reply, BadRequest> {
+    let proved = peer.session.prove(&broker, &token).await;
+    let answer = proved.map_err(|error| BadRequest(error.to_string()))?;
+    let mut frame = BytesMut::with_capacity(LENGTH_BYTES + answer.len());
+    frame.put_i32(i32::try_from(answer.len()).map_err(|error| BadRequest(error.to_string()))?);
+    frame.put_slice(&answer);
+    Ok(Reply::Now(vec![frame.freeze()]))
 }
 
 /// The part of a request's header that all versions share.

@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::broker::{Broker, upkeep};
 use crate::error::{LogError, Result};
+use crate::security::session::Session;
 pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
 pub(crate) use connection::{FREE_BYTES, IDLE_TIMEOUT};
@@ -143,7 +144,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u6
         address,
         reached,
         client_id: None,
-        principal: "User:ANONYMOUS".to_owned(),
+        session: Arc::new(Session::new(shared.broker.security().mechanisms())),
     };
     let connection = Connection::new(stream, peer, shared);
     let serve = async move {

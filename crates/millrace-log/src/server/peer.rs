@@ -1,6 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
+
+use crate::security::session::Session;
 
 /// Who sent a request.
 #[derive(Clone, Debug)]
@@ -14,7 +17,7 @@ pub(crate) struct Peer {
     /// What the client calls itself in this request.
     pub(crate) client_id: Option<StrBytes>,
     /// Who it has proved to be.
-    pub(crate) principal: String,
+    pub(crate) session: Arc<Session>,
 }
 
 impl Peer {

@@ -1,6 +1,7 @@
 //! The log over its network interface, through a client of the tests' own.
 
 mod admin;
+mod authentication;
 mod client;
 mod connections;
 mod groups;
