@@ -243,6 +243,7 @@ impl Work {
             self.take_budget(bytes, broker);
             let Some(frame) = self.frames.take() else { break };
             self.paid_bytes = 0;
+            self.asking = None;
             self.frame_tick = self.tick;
             let served = dispatch::start(broker, peer, frame)
                 .map_err(|BadRequest(reason)| Ended::Bad(reason))?;
@@ -301,9 +302,9 @@ impl Work {
     /// Whether to read on: also while a request is at work, so that the client's leaving is seen,
     /// but not more than the frame at the front needs.
     fn wants_more(&self) -> bool {
-        let paid = self.asking.is_none()
-            && (!self.frames.is_announced() || self.paid_bytes > self.frames.buffered_bytes());
-        !self.at_end && paid && self.frames.is_short()
+        let come = self.frames.buffered_bytes();
+        let paid_bytes = if self.frames.is_announced() { self.paid_bytes } else { FREE_BYTES };
+        !self.at_end && self.asking.is_none() && come < paid_bytes && self.frames.is_short()
     }
 
     /// Moves the answers that are done and first in the queue to what is written.

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, ResponseHeader,
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, MetadataRequest, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, StrBytes};
+use millrace_core::seam::Seams;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -212,4 +215,21 @@ fn no_bytes_on_one_connection_harm_another() {
             })
         })
         .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_sent_behind_a_waiting_request_is_read_only_in_part() {
+    let log = Log::start().await;
+    let mut client = log.client().await;
+    let request = FetchRequest::default().with_max_wait_ms(3_600_000).with_min_bytes(1);
+    client.write(11, &request).await;
+    let noise = vec![0; 1 << 20];
+    let mut sent_bytes = 0;
+    loop {
+        tokio::select! {
+            written = client.stream.write(&noise) => sent_bytes += written.unwrap(),
+            () = Seams::system().clock.sleep(Duration::from_millis(300)) => break,
+        }
+        assert!(sent_bytes < 1 << 30, "a gigabyte was taken");
+    }
 }
