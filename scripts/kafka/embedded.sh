@@ -14,19 +14,21 @@ server=${MILLRACE_LOG_SERVER:-${CARGO_TARGET_DIR:-$here/../../target}/debug/exam
 command_marker='--data '
 . "$here/process.sh"
 
+# Whether somebody listens there.
+accepts() { (exec 3<>"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null; }
+
 start() {
     local id
     if id=$(pid); then fail "a broker runs in $data already (process $id)"; fi
     mkdir -p "$data/log"
     [ -f "$data/address" ] || echo "127.0.0.1:$(free_port)" >"$data/address"
-    : >"$data/ready"
     # The server's command is split into words on purpose.
     # shellcheck disable=SC2086
     setsid $server --listen "$(cat "$data/address")" --data "$data/log" \
-        >"$data/ready" 2>>"$data/server.log" </dev/null &
+        >>"$data/server.log" 2>&1 </dev/null &
     id=$!
     echo "$id" >"$data/pid"
-    await_start "$id" grep -q . "$data/ready"
+    await_start "$id" accepts "$(cat "$data/address")"
     cat "$data/address"
 }
 
