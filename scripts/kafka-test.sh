@@ -14,7 +14,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 build=${CARGO_TARGET_DIR:-$root/target}/kafka-test
-venv=$build/venv
+. scripts/kafka/venv.sh
 
 strict=no brokers=() parts=() cases=()
 for argument in "$@"; do
@@ -54,14 +54,9 @@ trap 'exit 130' INT TERM
 
 has_python=no has_java=no classpath=
 prepare_python() {
-    local pinned=scripts/kafka/python/requirements.txt
-    command -v python3 >/dev/null || { skip "python: there is no python3"; return; }
-    if ! cmp -s "$pinned" "$venv/installed.txt"; then
-        rm -rf "$venv"
-        { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --requirement "$pinned"; } >"$build/pip.log" 2>&1 ||
-            { skip "python: $(tr '\n' ' ' <"$pinned")can't be installed, see $build/pip.log"; return; }
-        cp "$pinned" "$venv/installed.txt"
-    fi
+    local problem
+    problem=$(prepare_venv "$build") || { skip "python: $problem"; return; }
+    venv=$build/venv
     has_python=yes
 }
 
