@@ -20,6 +20,15 @@ pub enum FsyncPolicy {
     Never,
 }
 
+/// Files that a server proves itself with, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, and those between it and one that clients trust.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
 /// The settings of a broker; [`BrokerConfig::new`] has the defaults.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -44,6 +53,13 @@ pub struct BrokerConfig {
     pub max_in_flight_bytes: usize,
     /// How clients prove who they are before they may do anything else; empty: they need not.
     pub sasl_mechanisms: Vec<SaslMechanism>,
+    /// What connections are encrypted with; none: they are not.
+    pub tls: Option<TlsFiles>,
+    /// Whether clients may do only what access control lists allow; else everybody may do
+    /// everything.
+    pub acls: bool,
+    /// Users who may do everything, whatever the lists say.
+    pub super_users: Vec<String>,
 }
 
 impl BrokerConfig {
@@ -67,6 +83,9 @@ impl BrokerConfig {
             max_request_bytes: 100 << 20,
             max_in_flight_bytes: 512 << 20,
             sasl_mechanisms: Vec::new(),
+            tls: None,
+            acls: false,
+            super_users: Vec::new(),
         }
     }
 }

@@ -23,7 +23,7 @@ pub mod storage;
 pub mod transaction;
 
 pub use broker::Broker;
-pub use config::{BrokerConfig, FsyncPolicy};
+pub use config::{BrokerConfig, FsyncPolicy, TlsFiles};
 pub use error::{LogError, Result};
 pub use security::{SaslMechanism, Users};
 pub use server::Server;

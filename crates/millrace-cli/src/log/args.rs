@@ -92,6 +92,22 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "MECHANISMS", value_delimiter = ',', require_equals = true,
         num_args = 0.., default_missing_value = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512")]
     pub(crate) sasl: Vec<SaslMechanism>,
+
+    /// Encrypt connections, with the certificates of this file (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Let clients do only what access control lists allow, which `kafka-acls` changes
+    #[arg(long)]
+    pub(crate) acls: bool,
+
+    /// A user who may do everything, whatever the lists say; may be repeated
+    #[arg(long = "super-user", value_name = "NAME", requires = "acls")]
+    pub(crate) super_users: Vec<String>,
 }
 
 /// Users are kept in the data directory, which no server may have meanwhile.

@@ -2,7 +2,7 @@
 
 use millrace_core::Error;
 use millrace_core::seam::Seams;
-use millrace_log::{Broker, BrokerConfig, LogError, Server};
+use millrace_log::{Broker, BrokerConfig, LogError, Server, TlsFiles};
 
 use super::args::ServeArguments;
 use super::embedded;
@@ -62,6 +62,10 @@ fn config(arguments: &ServeArguments) -> BrokerConfig {
     config.auto_create_topics = !arguments.no_auto_create;
     config.default_partitions = arguments.partitions;
     config.sasl_mechanisms.clone_from(&arguments.sasl);
+    config.acls = arguments.acls;
+    config.super_users.clone_from(&arguments.super_users);
+    let files = arguments.tls_certificate.clone().zip(arguments.tls_key.clone());
+    config.tls = files.map(|(certificate, key)| TlsFiles { certificate, key });
     if let Some(connections) = arguments.max_connections {
         config.max_connections = connections;
     }

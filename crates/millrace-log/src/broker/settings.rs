@@ -34,6 +34,8 @@ impl Broker {
         let node = NODE_ID.to_string();
         let protocol = self.security().protocol();
         let listener = self.address().map_or(String::new(), |at| format!("{protocol}://{at}"));
+        let super_users = config.super_users.iter().map(|name| format!("User:{name}"));
+        let super_users = super_users.collect::<Vec<_>>().join(";");
         let mechanisms = config.sasl_mechanisms.iter().map(ToString::to_string);
         let mechanisms = mechanisms.collect::<Vec<_>>().join(",");
         let mut settings = vec![
@@ -74,6 +76,18 @@ impl Broker {
                 mechanisms,
                 ConfigType::List,
                 "How clients prove who they are; empty: they need not.",
+            ),
+            given(
+                "authorizer.class.name",
+                if config.acls { "acls" } else { "" }.to_owned(),
+                Text,
+                "Whether clients may do only what access control lists allow.",
+            ),
+            given(
+                "super.users",
+                super_users,
+                Text,
+                "Who may do everything, whatever the lists say.",
             ),
             fixed("node.id", &node, Int, "The id of the only node."),
             fixed("broker.id", &node, Int, "The id of the only node."),

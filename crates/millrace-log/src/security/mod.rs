@@ -4,13 +4,16 @@
 //! prove whose it is. Passwords are kept as SCRAM's keys, also for PLAIN: neither the file nor the
 //! memory of the broker has them.
 
+pub(crate) mod acl;
 mod credential;
 mod exchange;
 mod mechanism;
 mod scram;
 pub(crate) mod session;
 mod store;
+pub(crate) mod tls;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +21,7 @@ use ring::hmac;
 
 use crate::config::BrokerConfig;
 use crate::error::Result;
+use acl::{Acl, AclFilter, Kind, Operation, Subject};
 pub(crate) use credential::{Credential, MAX_ITERATIONS, MIN_ITERATIONS};
 pub use mechanism::{SaslMechanism, ScramHash};
 pub(crate) use store::Credentials;
@@ -29,6 +33,11 @@ pub(crate) struct Security {
     path: PathBuf,
     mechanisms: Vec<SaslMechanism>,
     stored: Mutex<Stored>,
+    encrypts: bool,
+    /// Entries say who may do what; else everybody may do everything.
+    has_acls: bool,
+    /// They may do everything, whatever entries say.
+    super_users: HashSet<String>,
     /// What decoys are made of.
     decoys: hmac::Key,
 }
@@ -41,6 +50,9 @@ impl Security {
         Ok(Security {
             stored: Mutex::new(stored),
             path,
+            encrypts: config.tls.is_some(),
+            has_acls: config.acls,
+            super_users: config.super_users.iter().map(|name| format!("User:{name}")).collect(),
             mechanisms: config.sasl_mechanisms.clone(),
             decoys: hmac::Key::new(hmac::HMAC_SHA256, &credential::random_bytes::<32>()?),
         })
@@ -53,7 +65,63 @@ impl Security {
 
     /// What connections speak, by Kafka's name.
     pub(crate) fn protocol(&self) -> &'static str {
-        if self.mechanisms.is_empty() { "PLAINTEXT" } else { "SASL_PLAINTEXT" }
+        match (self.mechanisms.is_empty(), self.encrypts) {
+            (true, false) => "PLAINTEXT",
+            (true, true) => "SSL",
+            (false, false) => "SASL_PLAINTEXT",
+            (false, true) => "SASL_SSL",
+        }
+    }
+
+    /// Whether entries say who may do what.
+    pub(crate) fn has_acls(&self) -> bool {
+        self.has_acls
+    }
+
+    /// Whether somebody may do something.
+    pub(crate) fn allows(
+        &self,
+        subject: Subject<'_>,
+        operation: Operation,
+        kind: Kind,
+        name: &str,
+    ) -> bool {
+        !self.has_acls
+            || self.super_users.contains(subject.principal)
+            || self.with(|stored| acl::is_allowed(&stored.acls, subject, operation, kind, name))
+    }
+
+    /// Whether there may be a thing with which somebody may do something.
+    pub(crate) fn allows_somewhere(
+        &self,
+        subject: Subject<'_>,
+        operation: Operation,
+        kind: Kind,
+    ) -> bool {
+        !self.has_acls
+            || self.super_users.contains(subject.principal)
+            || self.with(|stored| acl::is_allowed_somewhere(&stored.acls, subject, operation, kind))
+    }
+
+    /// The entries that pass a filter, those about the same thing together.
+    pub(crate) fn acls(&self, filter: &AclFilter) -> Vec<Acl> {
+        self.with(|stored| stored.acls.iter().filter(|acl| filter.passes(acl)).cloned().collect())
+    }
+
+    /// Changes the entries.
+    ///
+    /// # Errors
+    /// That of the change, or that the file cannot be written; nothing is changed then.
+    pub(crate) fn change_acls<T>(
+        &self,
+        change: impl FnOnce(&mut BTreeSet<Acl>) -> Result<T>,
+    ) -> Result<T> {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = stored.clone();
+        let outcome = change(&mut changed.acls)?;
+        changed.write(&self.path)?;
+        *stored = changed;
+        Ok(outcome)
     }
 
     /// All users, in order.

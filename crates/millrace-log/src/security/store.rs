@@ -1,10 +1,11 @@
-//! `security.json`: the users of a data directory.
+//! `security.json`: the users of a data directory, and what they may do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::Acl;
 use super::credential::Credential;
 use super::mechanism::ScramHash;
 use crate::broker::directory::{DataLock, read_json, write_private_json};
@@ -22,11 +23,13 @@ pub(crate) type Credentials = BTreeMap<ScramHash, Credential>;
 pub(super) struct Stored {
     version: u32,
     pub(super) users: BTreeMap<String, Credentials>,
+    #[serde(default)]
+    pub(super) acls: BTreeSet<Acl>,
 }
 
 impl Default for Stored {
     fn default() -> Self {
-        Stored { version: VERSION, users: BTreeMap::new() }
+        Stored { version: VERSION, users: BTreeMap::new(), acls: BTreeSet::new() }
     }
 }
 

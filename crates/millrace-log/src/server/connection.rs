@@ -117,6 +117,8 @@ struct Work {
     asking_tick: u64,
     answers: VecDeque<Slot>,
     outgoing: Outgoing,
+    /// What was written last may yet be in the buffers of TLS.
+    unflushed: bool,
     /// The client will send no more.
     at_end: bool,
     tick: u64,
@@ -170,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
             }
             let wants_more = work.wants_more();
             let readable = work.frames.readable_bytes(work.paid_bytes);
-            let Work { asking, answers, outgoing, frames, .. } = &mut work;
+            let Work { asking, answers, outgoing, unflushed, frames, .. } = &mut work;
             tokio::select! {
                 biased;
                 _ = self.stopping.wait_for(|stopping| *stopping) => return Ended::Stopping,
@@ -179,10 +181,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection<S> {
                         return Ended::Bad(reason);
                     }
                 }
-                written = writer.write_buf(outgoing), if outgoing.has_remaining() => {
+                written = write_on(&mut writer, outgoing), if outgoing.has_remaining() || *unflushed => {
                     match written {
-                        Ok(0) => return Ended::Left,
-                        Ok(_) => work.written_tick = work.tick,
+                        Ok(Some(0)) => return Ended::Left,
+                        Ok(written) => {
+                            work.written_tick = work.tick;
+                            work.unflushed = written.is_some();
+                        }
                         Err(error) => return Ended::Io(error),
                     }
                 }
@@ -221,6 +226,7 @@ impl Work {
             asking_tick: 0,
             answers: VecDeque::new(),
             outgoing: Outgoing::default(),
+            unflushed: false,
             at_end: false,
             tick: 0,
             read_tick: 0,
@@ -322,7 +328,7 @@ impl Work {
     }
 
     fn has_answered(&self) -> bool {
-        self.answers.is_empty() && !self.outgoing.has_remaining()
+        self.answers.is_empty() && !self.outgoing.has_remaining() && !self.unflushed
     }
 
     fn is_over(&self) -> bool {
@@ -335,7 +341,9 @@ impl Work {
         if !(self.wants_more() && self.frames.is_within()) {
             self.frame_tick = self.tick;
         }
-        if self.outgoing.has_remaining() && self.tick - self.written_tick > STUCK_TICKS {
+        if (self.outgoing.has_remaining() || self.unflushed)
+            && self.tick - self.written_tick > STUCK_TICKS
+        {
             return Some(Ended::Bad("the client does not take its answers".to_owned()));
         }
         let starved = self.asking.is_some() && self.budget.is_some();
@@ -349,6 +357,18 @@ impl Work {
         let idle = self.answers.is_empty()
             && self.tick - self.read_tick > IDLE_TIMEOUT.as_secs() / TICK.as_secs();
         idle.then_some(Ended::Idle)
+    }
+}
+
+/// Writes what there is, and says how much; flushes where there is nothing more.
+async fn write_on(
+    writer: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut Outgoing,
+) -> std::io::Result<Option<usize>> {
+    if outgoing.has_remaining() {
+        writer.write_buf(outgoing).await.map(Some)
+    } else {
+        writer.flush().await.map(|()| None)
     }
 }
 

@@ -135,6 +135,9 @@ static APIS: &[Api] = &[
         0..=0,
         alter_user_scram_credentials
     ),
+    api!(CreateAcls, CreateAclsRequest, 1..=3, create_acls),
+    api!(DescribeAcls, DescribeAclsRequest, 1..=3, describe_acls),
+    api!(DeleteAcls, DeleteAclsRequest, 1..=3, delete_acls),
     api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
 ];
 

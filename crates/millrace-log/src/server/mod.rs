@@ -4,6 +4,7 @@
 //! order of the requests. A request that cannot be decoded, is too large or makes its handler panic
 //! closes its own connection, with a line in the log, and touches no other.
 
+pub(crate) mod access;
 mod api;
 mod connection;
 pub(crate) mod decode;
@@ -20,10 +21,13 @@ use std::time::Duration;
 use millrace_core::seam::Task;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::broker::{Broker, upkeep};
 use crate::error::{LogError, Result};
 use crate::security::session::Session;
+use crate::security::tls;
 pub(crate) use api::fetch::MAX_BYTES as FETCH_MAX_BYTES;
 use connection::Connection;
 pub(crate) use connection::{FREE_BYTES, IDLE_TIMEOUT};
@@ -46,7 +50,11 @@ struct Shared {
     /// A permit for each connection that may yet come.
     connections: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
+    tls: Option<TlsAcceptor>,
 }
+
+/// A connection must have agreed on its keys after this time.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Listens on the address of the broker's settings and serves its topics.
@@ -56,6 +64,7 @@ impl Server {
     pub async fn start(broker: Arc<Broker>) -> Result<Server> {
         let listen = broker.config().listen.clone();
         let failed = |e| LogError::Config(format!("cannot listen on `{listen}`: {e}"));
+        let tls = broker.config().tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = TcpListener::bind(&listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         broker.listens_on(address)?;
@@ -65,6 +74,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(broker.config().max_connections)),
             broker: broker.clone(),
             stopping: stopped,
+            tls,
         });
         broker.transactions().start();
         upkeep::start(&broker, &shared.stopping);
@@ -146,12 +156,48 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u6
         client_id: None,
         session: Arc::new(Session::new(shared.broker.security().mechanisms())),
     };
-    let connection = Connection::new(stream, peer, shared);
+    let own = shared.clone();
     let serve = async move {
-        connection.serve().await;
+        match &own.tls {
+            None => {
+                let connection = Connection::new(stream, peer, &own);
+                drop(own);
+                connection.serve().await;
+            }
+            Some(acceptor) => {
+                if let Some(stream) = encrypt(&own, acceptor, stream, address).await {
+                    let connection = Connection::new(stream, peer, &own);
+                    drop(own);
+                    connection.serve().await;
+                }
+            }
+        }
         drop(permit);
     };
     shared.broker.seams().spawner.spawn("log-connection", Box::pin(serve));
+}
+
+/// Agrees with the client on keys; none if it would not.
+async fn encrypt(
+    shared: &Shared,
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    address: SocketAddr,
+) -> Option<TlsStream<TcpStream>> {
+    let mut stopping = shared.stopping.clone();
+    tokio::select! {
+        encrypted = acceptor.accept(stream) => {
+            if let Err(error) = &encrypted {
+                tracing::warn!(%address, %error, "closed: no TLS came about");
+            }
+            encrypted.ok()
+        }
+        () = shared.broker.seams().clock.sleep(TLS_TIMEOUT) => {
+            tracing::warn!(%address, "closed: no TLS came about in time");
+            None
+        }
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The log over its network interface, through a client of the tests' own.
 
+mod access;
 mod admin;
 mod authentication;
 mod client;

@@ -8,6 +8,7 @@ use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResp
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::transaction::{Partitions, Producer};
 use crate::transaction::{fenced_as_known, number};
 
@@ -17,19 +18,30 @@ const KNOWS_FENCED: i16 = 2;
 /// Takes partitions into a transaction: all of them, or none when one does not exist.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: AddPartitionsToTxnRequest,
     version: i16,
 ) -> AddPartitionsToTxnResponse {
     let asked = &request.v3_and_below_topics;
-    let exists = |topic: &str, partition: i32| broker.partition(topic, partition).is_some();
+    let find = |topic: &str, partition: i32| {
+        peer.check_topic(broker, Operation::Write, topic)?;
+        let found = broker.partition(topic, partition);
+        found.map(drop).ok_or(ResponseError::UnknownTopicOrPartition)
+    };
+    let allowed = peer.check_transactional_id(
+        broker,
+        Operation::Write,
+        &request.v3_and_below_transactional_id,
+    );
     let mut partitions = Partitions::new();
     let mut all_exist = true;
     for topic in asked {
-        all_exist &= topic.partitions.iter().all(|partition| exists(&topic.name, *partition));
+        all_exist &= topic.partitions.iter().all(|partition| find(&topic.name, *partition).is_ok());
         partitions.entry(topic.name.to_string()).or_default().extend(&topic.partitions);
     }
-    let answer = if all_exist {
+    let answer = if let Err(code) = allowed {
+        Err(code)
+    } else if all_exist {
         let id = &request.v3_and_below_transactional_id;
         let producer = Producer {
             id: request.v3_and_below_producer_id.0,
@@ -42,11 +54,13 @@ pub(crate) async fn handle(
     let code = number(&answer.map_err(|code| fenced_as_known(code, version >= KNOWS_FENCED)));
     let results = asked.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
-            let missing = !all_exist && !exists(&topic.name, *partition);
-            let missing = missing.then_some(ResponseError::UnknownTopicOrPartition.code());
+            let refused = match (allowed, all_exist) {
+                (Ok(()), false) => find(&topic.name, *partition).err(),
+                _ => None,
+            };
             AddPartitionsToTxnPartitionResult::default()
                 .with_partition_index(*partition)
-                .with_partition_error_code(missing.unwrap_or(code))
+                .with_partition_error_code(refused.map_or(code, |refused| refused.code()))
         });
         AddPartitionsToTxnTopicResult::default()
             .with_name(topic.name.clone())

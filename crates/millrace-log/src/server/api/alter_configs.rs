@@ -11,11 +11,12 @@ use super::resource::{self, Resource};
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Replaces all that is set for topics.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: AlterConfigsRequest,
     _version: i16,
 ) -> AlterConfigsResponse {
@@ -23,7 +24,7 @@ pub(crate) async fn handle(
     let mut responses = Vec::with_capacity(request.resources.len());
     for asked in request.resources {
         let altered = if seen.insert((asked.resource_type, asked.resource_name.clone())) {
-            alter(broker, &asked, request.validate_only).await
+            alter(broker, peer, &asked, request.validate_only).await
         } else {
             Err(named_twice())
         };
@@ -42,10 +43,16 @@ pub(crate) async fn handle(
 
 async fn alter(
     broker: &Arc<Broker>,
+    peer: &Peer,
     asked: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<()> {
-    let resource = resource::find(broker, asked.resource_type, &asked.resource_name)?;
+    let resource = resource::find(
+        broker,
+        (peer, Operation::AlterConfigs),
+        asked.resource_type,
+        &asked.resource_name,
+    )?;
     let mut configs = BTreeMap::new();
     for config in &asked.configs {
         let value = config.value.as_ref().ok_or_else(|| no_value(&config.name))?;

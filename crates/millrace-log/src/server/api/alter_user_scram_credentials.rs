@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::error::{LogError, Result};
 use crate::security::{Credential, Credentials, MAX_ITERATIONS, MIN_ITERATIONS, ScramHash};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// A salt beyond this would be sent to everybody who says the user's name.
 const MAX_SALT_BYTES: usize = 1_024;
@@ -46,7 +47,7 @@ impl Change {
 /// Sets and deletes credentials: those of one user all or not at all.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: AlterUserScramCredentialsRequest,
     _version: i16,
 ) -> AlterUserScramCredentialsResponse {
@@ -55,10 +56,14 @@ pub(crate) async fn handle(
     for change in deletions.chain(request.upsertions.into_iter().map(Change::Set)) {
         by_user.entry(change.user().clone()).or_default().push(change);
     }
+    let allowed = peer.check_cluster(broker, Operation::Alter);
     let outcomes = broker
         .blocking(move |broker| {
             let changed = by_user.iter().map(|(user, changes)| {
-                (user.clone(), apply(broker.security().credentials(user), changes))
+                let refused = allowed
+                    .map_err(|code| LogError::rejected(code, "Cluster authorization failed."));
+                let applied = apply(broker.security().credentials(user), changes);
+                (user.clone(), refused.and(applied))
             });
             let mut changed: Vec<(StrBytes, Result<Credentials>)> = changed.collect();
             let good = changed.iter().filter_map(|(user, changed)| {

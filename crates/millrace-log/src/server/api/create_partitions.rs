@@ -11,11 +11,12 @@ use super::create_topics::check_assignment;
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Gives topics more partitions, or says whether they could have them.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: CreatePartitionsRequest,
     _version: i16,
 ) -> CreatePartitionsResponse {
@@ -23,7 +24,10 @@ pub(crate) async fn handle(
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-        let outcome = if seen.insert(topic.name.clone()) {
+        let allowed = peer.check_topic(broker, Operation::Alter, &topic.name);
+        let outcome = if let Err(code) = allowed {
+            Err(LogError::rejected(code, "Topic authorization failed."))
+        } else if seen.insert(topic.name.clone()) {
             add(broker, &topic, request.validate_only).await
         } else {
             Err(LogError::rejected(ResponseError::InvalidRequest, "Duplicate topic name."))

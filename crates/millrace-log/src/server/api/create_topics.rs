@@ -14,6 +14,7 @@ use super::topic_configs;
 use crate::broker::{Broker, NODE_ID, NewTopic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on the answer says what was made.
 const DESCRIBES: i16 = 5;
@@ -24,7 +25,7 @@ const WITH_ID: i16 = 7;
 /// Makes topics, or says whether they could be made.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: CreateTopicsRequest,
     version: i16,
 ) -> CreateTopicsResponse {
@@ -37,7 +38,7 @@ pub(crate) async fn handle(
         // A name that is there more than once is refused once.
         match counts.insert(topic.name.clone(), 0) {
             Some(1) => {
-                results.push(create(broker, topic, request.validate_only, version).await);
+                results.push(create(broker, peer, topic, request.validate_only, version).await);
             }
             Some(count) if count > 1 => {
                 let code = ResponseError::InvalidRequest;
@@ -50,13 +51,24 @@ pub(crate) async fn handle(
     CreateTopicsResponse::default().with_topics(results)
 }
 
+/// Whether the client may make a topic of this name.
+pub(super) fn may_create_topic(broker: &Broker, peer: &Peer, name: &str) -> bool {
+    peer.check_cluster(broker, Operation::Create).is_ok()
+        || peer.check_topic(broker, Operation::Create, name).is_ok()
+}
+
 async fn create(
     broker: &Arc<Broker>,
+    peer: &Peer,
     topic: CreatableTopic,
     validate_only: bool,
     version: i16,
 ) -> CreatableTopicResult {
     let name = topic.name.clone();
+    if !may_create_topic(broker, peer, &name) {
+        let code = ResponseError::TopicAuthorizationFailed;
+        return refused(name, &LogError::rejected(code, "Authorization failed."));
+    }
     let new = match new_topic(topic, broker.config().default_partitions) {
         Ok(new) => new,
         Err(error) => return refused(name, &error),
@@ -71,6 +83,12 @@ async fn create(
     match made {
         Err(error) => refused(name, &error),
         Ok(_) if version < DESCRIBES => result,
+        Ok(id) if peer.check_topic(broker, Operation::DescribeConfigs, &name).is_err() => result
+            .with_topic_id(if version < WITH_ID { Uuid::nil() } else { id })
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_topic_config_error_code(ResponseError::TopicAuthorizationFailed.code())
+            .with_configs(Some(Vec::new())),
         Ok(id) => result
             .with_topic_id(if version < WITH_ID { Uuid::nil() } else { id })
             .with_num_partitions(partitions)

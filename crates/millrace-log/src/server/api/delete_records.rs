@@ -9,22 +9,25 @@ use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use crate::broker::Broker;
 use crate::error::Result;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Deletes the records of partitions below an offset; -1 stands for the high watermark.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DeleteRecordsRequest,
     _version: i16,
 ) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
+        let allowed = peer.check_topic(broker, Operation::Delete, &asked.name);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in asked.partitions {
             let result = DeleteRecordsPartitionResult::default()
                 .with_partition_index(partition.partition_index);
             let name = asked.name.to_string();
             let delete = move |broker: &Broker| {
+                allowed?;
                 delete(broker, &name, partition.partition_index, partition.offset)
             };
             partitions.push(match broker.blocking(delete).await {

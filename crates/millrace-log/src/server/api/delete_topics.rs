@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Until this version topics were named in another field.
 const NAMES_ONLY: i16 = 5;
@@ -20,7 +21,7 @@ const WITH_MESSAGE: i16 = 5;
 /// Deletes topics with all their records.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DeleteTopicsRequest,
     version: i16,
 ) -> DeleteTopicsResponse {
@@ -33,7 +34,8 @@ pub(crate) async fn handle(
     let mut seen = HashSet::new();
     let mut results = Vec::with_capacity(asked.len());
     for asked in asked {
-        let topic = find(broker, &asked);
+        let topic = find(broker, &asked).and_then(|topic| check(broker, peer, topic));
+        let topic = hide(broker, peer, &asked, topic);
         let deleted = match &topic {
             Ok(topic) if !seen.insert(topic.id) => Err(LogError::rejected(
                 ResponseError::InvalidRequest,
@@ -75,6 +77,31 @@ async fn delete(broker: &Arc<Broker>, name: String) -> Result<()> {
         tracing::warn!(topic = name, %code, "offsets of groups in a deleted topic are left");
     }
     Ok(())
+}
+
+/// The topic, if the client may delete it.
+fn check(broker: &Broker, peer: &Peer, topic: Arc<Topic>) -> Result<Arc<Topic>> {
+    peer.check_topic(broker, Operation::Delete, &topic.name).map_err(denied)?;
+    Ok(topic)
+}
+
+/// Who may not see a topic does not learn by its name whether there is one.
+fn hide(
+    broker: &Broker,
+    peer: &Peer,
+    asked: &DeleteTopicState,
+    found: Result<Arc<Topic>>,
+) -> Result<Arc<Topic>> {
+    match &asked.name {
+        Some(name) => {
+            peer.check_topic(broker, Operation::Describe, name).map_err(denied).and(found)
+        }
+        None => found,
+    }
+}
+
+fn denied(code: ResponseError) -> LogError {
+    LogError::rejected(code, "Topic authorization failed.")
 }
 
 fn find(broker: &Broker, asked: &DeleteTopicState) -> Result<Arc<Topic>> {

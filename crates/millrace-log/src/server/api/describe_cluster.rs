@@ -7,6 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::operations::{CLUSTER, NOT_ASKED};
 use crate::broker::{Broker, NODE_ID};
+use crate::security::acl::{CLUSTER_NAME, Kind};
 use crate::server::Peer;
 
 /// From this version on a client says whether it means brokers or controllers.
@@ -40,8 +41,10 @@ pub(crate) async fn handle(
         .with_broker_id(BrokerId(NODE_ID))
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port));
-    let operations =
-        if request.include_cluster_authorized_operations { CLUSTER } else { NOT_ASKED };
+    let operations = match request.include_cluster_authorized_operations {
+        true => peer.allowed_of(broker, CLUSTER, Kind::Cluster, CLUSTER_NAME),
+        false => NOT_ASKED,
+    };
     response
         .with_cluster_id(StrBytes::from_string(broker.cluster_id().to_owned()))
         .with_controller_id(BrokerId(NODE_ID))

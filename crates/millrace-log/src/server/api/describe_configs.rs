@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::broker::settings::BrokerSetting;
 use crate::error::Result;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on types and explanations are given.
 const WITH_TYPES: i16 = 3;
@@ -28,7 +29,7 @@ struct Detail {
 /// The configurations of topics and of the broker: values, where they come from, what they do.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeConfigsRequest,
     version: i16,
 ) -> DescribeConfigsResponse {
@@ -38,7 +39,7 @@ pub(crate) async fn handle(
         documentation: request.include_documentation && version >= WITH_TYPES,
     };
     let results = request.resources.into_iter().map(|asked| {
-        let described = describe(broker, &asked, detail);
+        let described = describe(broker, peer, &asked, detail);
         let result = DescribeConfigsResult::default()
             .with_resource_type(asked.resource_type)
             .with_resource_name(asked.resource_name);
@@ -55,19 +56,24 @@ pub(crate) async fn handle(
 
 fn describe(
     broker: &Broker,
+    peer: &Peer,
     asked: &DescribeConfigsResource,
     detail: Detail,
 ) -> Result<Vec<DescribeConfigsResourceResult>> {
-    let mut configs: Vec<_> =
-        match resource::find(broker, asked.resource_type, &asked.resource_name)? {
-            Resource::Topic(topic) => {
-                topic_configs::all(&topic.configs).map(|shown| of_topic(shown, detail)).collect()
-            }
-            Resource::Broker => {
-                broker.settings().into_iter().map(|setting| of_broker(setting, detail)).collect()
-            }
-            Resource::AllBrokers => Vec::new(),
-        };
+    let mut configs: Vec<_> = match resource::find(
+        broker,
+        (peer, Operation::DescribeConfigs),
+        asked.resource_type,
+        &asked.resource_name,
+    )? {
+        Resource::Topic(topic) => {
+            topic_configs::all(&topic.configs).map(|shown| of_topic(shown, detail)).collect()
+        }
+        Resource::Broker => {
+            broker.settings().into_iter().map(|setting| of_broker(setting, detail)).collect()
+        }
+        Resource::AllBrokers => Vec::new(),
+    };
     if let Some(keys) = &asked.configuration_keys {
         configs.retain(|config| keys.contains(&config.name));
     }

@@ -8,7 +8,9 @@ use kafka_protocol::protocol::StrBytes;
 use super::operations;
 use crate::broker::Broker;
 use crate::group::state::State;
+use crate::security::acl::Kind;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on a group that is not there is an error.
 const UNKNOWN_IS_ERROR: i16 = 6;
@@ -16,16 +18,19 @@ const UNKNOWN_IS_ERROR: i16 = 6;
 /// Where groups stand, and who is in them.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeGroupsRequest,
     version: i16,
 ) -> DescribeGroupsResponse {
-    let operations = match request.include_authorized_operations {
-        true => operations::GROUP,
-        false => operations::NOT_ASKED,
-    };
     let groups = broker.groups().with(|coordinator| {
         let groups = request.groups.into_iter().map(|id| {
+            if let Err(code) = peer.check_group(broker, Operation::Describe, &id) {
+                return DescribedGroup::default().with_group_id(id).with_error_code(code.code());
+            }
+            let operations = match request.include_authorized_operations {
+                true => peer.allowed_of(broker, operations::GROUP, Kind::Group, &id),
+                false => operations::NOT_ASKED,
+            };
             let described = match coordinator.group(&id) {
                 Some(group) => group.describe(),
                 None => unknown(&id, version),

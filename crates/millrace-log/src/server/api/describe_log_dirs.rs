@@ -10,14 +10,18 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// How many bytes the partitions take in the only directory.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeLogDirsRequest,
     _version: i16,
 ) -> DescribeLogDirsResponse {
+    if let Err(code) = peer.check_cluster(broker, Operation::Describe) {
+        return DescribeLogDirsResponse::default().with_error_code(code.code());
+    }
     let asked: Option<HashSet<(TopicName, i32)>> =
         request.topics.map(|topics| topics.iter().flat_map(topic_partitions).collect());
     let topics = broker.topics().list().into_iter().filter_map(|topic| {

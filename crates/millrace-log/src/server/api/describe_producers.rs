@@ -8,18 +8,23 @@ use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersRespon
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::{PartitionLog, ProducerInfo};
 
 /// Who writes to partitions idempotently or in transactions.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeProducersRequest,
     _version: i16,
 ) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|topic| {
+        let allowed = peer.check_topic(broker, Operation::Read, &topic.name);
         let partitions = topic.partition_indexes.iter().map(|index| {
             let answer = PartitionResponse::default().with_partition_index(*index);
+            if let Err(code) = allowed {
+                return answer.with_error_code(code.code());
+            }
             match broker.partition(&topic.name, *index) {
                 Some(log) => answer.with_active_producers(producers(&log)),
                 None => answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()),

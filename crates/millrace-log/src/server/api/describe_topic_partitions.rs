@@ -12,7 +12,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::operations::TOPIC;
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID, Topic, check_topic_name};
+use crate::security::acl::Kind;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Partitions of one answer: Kafka's `max.request.partition.size.limit`.
 const MAX_PARTITIONS: i32 = 2_000;
@@ -21,14 +23,16 @@ const MAX_PARTITIONS: i32 = 2_000;
 /// go on.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeTopicPartitionsRequest,
     _version: i16,
 ) -> DescribeTopicPartitionsResponse {
     let mut names: BTreeSet<String> =
         request.topics.iter().map(|topic| topic.name.to_string()).collect();
     if request.topics.is_empty() {
-        names = broker.topics().list().iter().map(|topic| topic.name.clone()).collect();
+        let visible = |name: &String| peer.check_topic(broker, Operation::Describe, name).is_ok();
+        let all = broker.topics().list();
+        names = all.iter().map(|topic| topic.name.clone()).filter(visible).collect();
     }
     let (first_name, mut first_partition) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.to_string(), cursor.partition_index.max(0)),
@@ -41,15 +45,25 @@ pub(crate) async fn handle(
             response.next_cursor = Some(cursor(name, 0));
             break;
         }
+        if let Err(code) = peer.check_topic(broker, Operation::Describe, name) {
+            response.topics.push(missing(name, code));
+            continue;
+        }
         let Some(topic) = broker.topics().get(name) else {
-            response.topics.push(missing(name));
+            let code = match check_topic_name(name) {
+                Ok(()) => ResponseError::UnknownTopicOrPartition,
+                Err(error) => error.code(),
+            };
+            response.topics.push(missing(name, code));
             continue;
         };
         if *name != first_name {
             first_partition = 0;
         }
         let end = topic.partition_count().min(first_partition.saturating_add(left));
-        response.topics.push(describe(&topic, first_partition, end));
+        let operations = peer.allowed_of(broker, TOPIC, Kind::Topic, name);
+        let described = describe(&topic, first_partition, end);
+        response.topics.push(described.with_topic_authorized_operations(operations));
         left -= end.saturating_sub(first_partition).max(0);
         if end < topic.partition_count() {
             response.next_cursor = Some(cursor(name, end));
@@ -64,11 +78,7 @@ fn cursor(name: &str, partition: i32) -> Cursor {
     Cursor::default().with_topic_name(name).with_partition_index(partition)
 }
 
-fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic {
-    let code = match check_topic_name(name) {
-        Ok(()) => ResponseError::UnknownTopicOrPartition,
-        Err(error) => error.code(),
-    };
+fn missing(name: &str, code: ResponseError) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(name.to_owned()))))
         .with_error_code(code.code())
@@ -91,5 +101,4 @@ fn describe(topic: &Topic, first: i32, end: i32) -> DescribeTopicPartitionsRespo
         .with_topic_id(topic.id)
         .with_is_internal(topic.internal)
         .with_partitions((first..end).map(partition).collect())
-        .with_topic_authorized_operations(TOPIC)
 }

@@ -10,30 +10,36 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// What is known of transactional ids.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeTransactionsRequest,
     _version: i16,
 ) -> DescribeTransactionsResponse {
-    let states = request.transactional_ids.into_iter().map(|id| describe(broker, id));
+    let states = request.transactional_ids.into_iter().map(|id| describe(broker, peer, id));
     DescribeTransactionsResponse::default().with_transaction_states(states.collect())
 }
 
-fn describe(broker: &Broker, id: TransactionalId) -> TransactionState {
+fn describe(broker: &Broker, peer: &Peer, id: TransactionalId) -> TransactionState {
     let state = TransactionState::default();
     if id.is_empty() {
         return state
             .with_transactional_id(id)
             .with_error_code(ResponseError::InvalidRequest.code());
     }
+    if let Err(code) = peer.check_transactional_id(broker, Operation::Describe, &id) {
+        return state.with_transactional_id(id).with_error_code(code.code());
+    }
     let Some(transaction) = broker.transactions().get(&id) else {
         let code = ResponseError::TransactionalIdNotFound.code();
         return state.with_transactional_id(id).with_error_code(code);
     };
-    let topics = transaction.partitions.into_iter().map(|(topic, partitions)| {
+    let visible =
+        |(topic, _): &(String, _)| peer.check_topic(broker, Operation::Describe, topic).is_ok();
+    let topics = transaction.partitions.into_iter().filter(visible).map(|(topic, partitions)| {
         TopicData::default()
             .with_topic(TopicName(StrBytes::from_string(topic)))
             .with_partitions(partitions.into_iter().collect())

@@ -12,14 +12,18 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Which users there are, and by which mechanisms they can prove it.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: DescribeUserScramCredentialsRequest,
     _version: i16,
 ) -> DescribeUserScramCredentialsResponse {
+    if let Err(code) = peer.check_cluster(broker, Operation::Describe) {
+        return DescribeUserScramCredentialsResponse::default().with_error_code(code.code());
+    }
     let asked: Vec<StrBytes> = match request.users {
         Some(users) if !users.is_empty() => users.into_iter().map(|user| user.name).collect(),
         _ => broker.security().user_names().into_iter().map(StrBytes::from_string).collect(),

@@ -4,6 +4,7 @@ use kafka_protocol::messages::{EndTxnRequest, EndTxnResponse};
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::TransactionOutcome;
 use crate::transaction::Producer;
 use crate::transaction::{fenced_as_known, number};
@@ -14,14 +15,18 @@ const KNOWS_FENCED: i16 = 2;
 /// Commits or aborts a transaction.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: EndTxnRequest,
     version: i16,
 ) -> EndTxnResponse {
     let outcome =
         if request.committed { TransactionOutcome::Commit } else { TransactionOutcome::Abort };
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
-    let answer = broker.transactions().end(&request.transactional_id, producer, outcome).await;
+    let id = &request.transactional_id;
+    let answer = match peer.check_transactional_id(broker, Operation::Write, id) {
+        Ok(()) => broker.transactions().end(id, producer, outcome).await,
+        Err(code) => Err(code),
+    };
     let answer = answer.map_err(|code| fenced_as_known(code, version >= KNOWS_FENCED));
     EndTxnResponse::default().with_error_code(number(&answer))
 }

@@ -22,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
+use crate::server::access::Operation;
 use crate::server::{FREE_BYTES, Peer};
 use crate::storage::{Fetched, Isolation, PartitionLog};
 
@@ -66,7 +67,7 @@ struct Found {
 /// Reads records from one offset of each partition on.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: FetchRequest,
     version: i16,
 ) -> FetchResponse {
@@ -81,7 +82,13 @@ pub(crate) async fn handle(
     let mut response = FetchResponse::default();
     let mut wanted = Vec::new();
     for (topic_place, asked) in request.topics.into_iter().enumerate() {
-        let topic = find_topic(broker, &asked.topic, asked.topic_id, version >= BY_ID);
+        let topic = find_topic(
+            broker,
+            (peer, Operation::Read),
+            &asked.topic,
+            asked.topic_id,
+            version >= BY_ID,
+        );
         wanted.extend(asked.partitions.iter().map(|partition| Wanted {
             topic_place,
             index: partition.partition,

@@ -7,6 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::{Broker, NODE_ID};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on several keys may be asked for at once.
 const BATCHED: i16 = 4;
@@ -25,7 +26,14 @@ pub(crate) async fn handle(
     if version >= BATCHED {
         let keys = request.coordinator_keys.into_iter();
         let coordinators = keys.map(|key| {
-            if known_kind {
+            let allowed = check(broker, peer, request.key_type, &key);
+            if let Err(code) = allowed {
+                Coordinator::default()
+                    .with_key(key)
+                    .with_node_id(BrokerId(-1))
+                    .with_port(-1)
+                    .with_error_code(code.code())
+            } else if known_kind {
                 let (host, port) = broker.advertised(peer.reached);
                 Coordinator::default()
                     .with_key(key)
@@ -50,11 +58,26 @@ pub(crate) async fn handle(
             .with_error_code(ResponseError::InvalidRequest.code())
             .with_error_message(Some(unknown_kind(request.key_type)));
     }
+    if let Err(code) = check(broker, peer, request.key_type, &request.key) {
+        return FindCoordinatorResponse::default()
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+            .with_error_code(code.code());
+    }
     let (host, port) = broker.advertised(peer.reached);
     FindCoordinatorResponse::default()
         .with_node_id(BrokerId(NODE_ID))
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port))
+}
+
+/// Whether the client may know of a group or a transactional id.
+fn check(broker: &Broker, peer: &Peer, kind: i8, key: &str) -> Result<(), ResponseError> {
+    match kind {
+        GROUP => peer.check_group(broker, Operation::Describe, key),
+        TRANSACTION => peer.check_transactional_id(broker, Operation::Describe, key),
+        _ => Ok(()),
+    }
 }
 
 fn unknown_kind(kind: i8) -> StrBytes {

@@ -6,11 +6,12 @@ use super::group::code;
 use crate::broker::Broker;
 use crate::group::command::MemberRef;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Hears that a member is alive, and tells it when the group changes.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: HeartbeatRequest,
     _version: i16,
 ) -> HeartbeatResponse {
@@ -19,6 +20,8 @@ pub(crate) async fn handle(
         instance_id: request.group_instance_id,
         generation: request.generation_id,
     };
-    let result = broker.groups().heartbeat(&request.group_id, &member);
+    let result = peer
+        .check_group(broker, Operation::Read, &request.group_id)
+        .and_then(|()| broker.groups().heartbeat(&request.group_id, &member));
     HeartbeatResponse::default().with_error_code(code(result))
 }

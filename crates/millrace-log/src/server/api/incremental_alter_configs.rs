@@ -14,12 +14,13 @@ use super::resource::{self, Resource};
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::{ConfigType, known_config};
 
 /// Changes some of what is set for topics.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: IncrementalAlterConfigsRequest,
     _version: i16,
 ) -> IncrementalAlterConfigsResponse {
@@ -27,7 +28,7 @@ pub(crate) async fn handle(
     let mut responses = Vec::with_capacity(request.resources.len());
     for asked in request.resources {
         let altered = if seen.insert((asked.resource_type, asked.resource_name.clone())) {
-            alter(broker, &asked, request.validate_only).await
+            alter(broker, peer, &asked, request.validate_only).await
         } else {
             Err(named_twice())
         };
@@ -46,10 +47,16 @@ pub(crate) async fn handle(
 
 async fn alter(
     broker: &Arc<Broker>,
+    peer: &Peer,
     asked: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<()> {
-    let Resource::Topic(topic) = resource::find(broker, asked.resource_type, &asked.resource_name)?
+    let Resource::Topic(topic) = resource::find(
+        broker,
+        (peer, Operation::AlterConfigs),
+        asked.resource_type,
+        &asked.resource_name,
+    )?
     else {
         return fixed(asked.configs.iter().map(|config| &*config.name));
     };

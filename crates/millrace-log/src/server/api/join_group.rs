@@ -8,6 +8,7 @@ use super::group::{copy, copy_bytes, copy_optional};
 use crate::broker::Broker;
 use crate::group::command::{Answer, Join, Joined};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on a client says how long the others shall wait for it.
 const WITH_REBALANCE_TIMEOUT: i16 = 1;
@@ -46,7 +47,10 @@ pub(crate) async fn handle(
         requires_known_member_id: version >= ID_FIRST,
         can_skip_assignment: version >= CAN_SKIP_ASSIGNMENT,
     };
-    let answer = broker.groups().join(&copy(&request.group_id), join).await;
+    let answer = match peer.check_group(broker, Operation::Read, &request.group_id) {
+        Ok(()) => broker.groups().join(&copy(&request.group_id), join).await,
+        Err(code) => Answer::JoinRefused { member_id: copy(&request.member_id), code },
+    };
     let mut response = match answer {
         Answer::Joined(joined) => success(joined),
         Answer::JoinRefused { member_id, code } => JoinGroupResponse::default()

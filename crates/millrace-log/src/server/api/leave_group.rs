@@ -6,6 +6,7 @@ use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use super::group::code;
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on several members can leave at once.
 const BATCHED: i16 = 3;
@@ -13,10 +14,13 @@ const BATCHED: i16 = 3;
 /// Takes members out of a group.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: LeaveGroupRequest,
     version: i16,
 ) -> LeaveGroupResponse {
+    if let Err(code) = peer.check_group(broker, Operation::Read, &request.group_id) {
+        return LeaveGroupResponse::default().with_error_code(code.code());
+    }
     let members: Vec<_> = match version >= BATCHED {
         true => request.members.into_iter().map(|m| (m.member_id, m.group_instance_id)).collect(),
         false => vec![(request.member_id, None)],

@@ -6,6 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// The only type of group that there is.
 const TYPE: &str = "classic";
@@ -13,7 +14,7 @@ const TYPE: &str = "classic";
 /// All groups, or those in some states.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: ListGroupsRequest,
     _version: i16,
 ) -> ListGroupsResponse {
@@ -23,10 +24,12 @@ pub(crate) async fn handle(
     if !wanted(&request.types_filter, TYPE) {
         return ListGroupsResponse::default();
     }
+    let sees_all = peer.check_cluster(broker, Operation::Describe).is_ok();
+    let visible = |id: &str| sees_all || peer.check_group(broker, Operation::Describe, id).is_ok();
     let groups = broker.groups().with(|coordinator| {
         let groups = coordinator.groups();
         let groups = groups.filter(|group| wanted(&request.states_filter, group.state().name()));
-        let listed = groups.map(|group| {
+        let listed = groups.filter(|group| visible(group.id())).map(|group| {
             ListedGroup::default()
                 .with_group_id(GroupId(group.id().clone()))
                 .with_protocol_type(group.protocol_type())

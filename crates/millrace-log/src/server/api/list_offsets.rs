@@ -12,6 +12,7 @@ use super::partition::{check_leader_epoch, isolation};
 use crate::broker::{Broker, LEADER_EPOCH};
 use crate::error::Result;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::{Isolation, PartitionLog};
 
 /// What is asked for instead of a time.
@@ -30,7 +31,7 @@ const UNKNOWN: i64 = -1;
 /// Offsets by time, and the first and last ones.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: ListOffsetsRequest,
     version: i16,
 ) -> ListOffsetsResponse {
@@ -40,10 +41,12 @@ pub(crate) async fn handle(
         let partitions = topic.partitions.iter().map(|partition| {
             let first = seen.insert((topic.name.clone(), partition.partition_index));
             let log = broker.partition(&topic.name, partition.partition_index);
+            let log = log.ok_or(ResponseError::UnknownTopicOrPartition);
+            let log = peer.check_topic(broker, Operation::Describe, &topic.name).and(log);
             let found = match log {
                 _ if !first => Err(ResponseError::InvalidRequest.into()),
-                None => Err(ResponseError::UnknownTopicOrPartition.into()),
-                Some(log) => isolation.map_err(Into::into).and_then(|i| find(&log, partition, i)),
+                Err(code) => Err(code.into()),
+                Ok(log) => isolation.map_err(Into::into).and_then(|i| find(&log, partition, i)),
             };
             answer(partition.partition_index, found, version)
         });

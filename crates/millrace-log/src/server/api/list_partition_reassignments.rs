@@ -6,13 +6,17 @@ use kafka_protocol::messages::{
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Which partitions are moving to another node: none ever is.
 pub(crate) async fn handle(
-    _broker: &Arc<Broker>,
-    _peer: &Peer,
+    broker: &Arc<Broker>,
+    peer: &Peer,
     _request: ListPartitionReassignmentsRequest,
     _version: i16,
 ) -> ListPartitionReassignmentsResponse {
+    if let Err(code) = peer.check_cluster(broker, Operation::Describe) {
+        return ListPartitionReassignmentsResponse::default().with_error_code(code.code());
+    }
     ListPartitionReassignmentsResponse::default().with_error_message(None)
 }

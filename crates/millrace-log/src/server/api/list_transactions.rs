@@ -10,6 +10,7 @@ use regex::Regex;
 
 use crate::broker::Broker;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::transaction::{Transaction, TransactionState};
 
 /// States that Kafka has and this coordinator never shows: they pass as filters and match nothing.
@@ -21,7 +22,7 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 /// The transactional ids that pass all filters.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: ListTransactionsRequest,
     _version: i16,
 ) -> ListTransactionsResponse {
@@ -41,6 +42,7 @@ pub(crate) async fn handle(
         (ids.is_empty() || ids.iter().any(|id| id.0 == transaction.producer.id))
             && (states.is_empty() || states.iter().any(|s| s.as_str() == transaction.state.name()))
             && runs_longer(transaction, request.duration_filter, now_ms)
+            && peer.check_transactional_id(broker, Operation::Describe, id).is_ok()
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
     };
     let listed = broker.transactions().list(passes).into_iter().map(|(id, producer, state)| {

@@ -9,9 +9,12 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use super::create_topics::may_create_topic;
 use super::operations::{CLUSTER, NOT_ASKED, TOPIC};
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID, NewTopic, Topic, check_topic_name};
+use crate::security::acl::{CLUSTER_NAME, Kind};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Until this version an empty list of topics asked for all of them.
 const EMPTY_MEANS_ALL: i16 = 0;
@@ -32,20 +35,28 @@ pub(crate) async fn handle(
         .with_port(i32::from(port));
     let asked = request.topics.filter(|topics| !(version == EMPTY_MEANS_ALL && topics.is_empty()));
     let topics = match asked {
-        None => broker.topics().list().iter().map(|topic| describe(topic)).collect(),
+        None => {
+            let visible = |topic: &&Arc<Topic>| {
+                peer.check_topic(broker, Operation::Describe, &topic.name).is_ok()
+            };
+            broker.topics().list().iter().filter(visible).map(|topic| describe(topic)).collect()
+        }
         Some(asked) => {
             let may_create =
                 request.allow_auto_topic_creation && broker.config().auto_create_topics;
             let mut topics = Vec::with_capacity(asked.len());
             for topic in asked {
-                topics.push(describe_asked(broker, topic, may_create).await);
+                topics.push(describe_asked(broker, peer, topic, may_create).await);
             }
             topics
         }
     };
     let mut topics: Vec<MetadataResponseTopic> = topics;
     if request.include_topic_authorized_operations {
-        topics.iter_mut().for_each(|topic| topic.topic_authorized_operations = TOPIC);
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            topic.topic_authorized_operations = peer.allowed_of(broker, TOPIC, Kind::Topic, name);
+        }
     }
     // In these versions alone; later clients ask for it by describing the cluster.
     let cluster = request.include_cluster_authorized_operations;
@@ -55,11 +66,16 @@ pub(crate) async fn handle(
         .with_cluster_id(Some(cluster_id))
         .with_controller_id(node)
         .with_topics(topics)
-        .with_cluster_authorized_operations(if cluster { CLUSTER } else { NOT_ASKED })
+        .with_cluster_authorized_operations(if cluster {
+            peer.allowed_of(broker, CLUSTER, Kind::Cluster, CLUSTER_NAME)
+        } else {
+            NOT_ASKED
+        })
 }
 
 async fn describe_asked(
     broker: &Arc<Broker>,
+    peer: &Peer,
     asked: MetadataRequestTopic,
     may_create: bool,
 ) -> MetadataResponseTopic {
@@ -68,13 +84,24 @@ async fn describe_asked(
         Some(name) if asked.topic_id.is_nil() => name,
         _ => {
             return match broker.topics().get_by_id(asked.topic_id) {
-                Some(topic) => describe(&topic),
-                None => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
+                // Who may not see a topic is told of no such id.
+                Some(topic)
+                    if peer.check_topic(broker, Operation::Describe, &topic.name).is_ok() =>
+                {
+                    describe(&topic)
+                }
+                _ => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
             };
         }
     };
+    if let Err(code) = peer.check_topic(broker, Operation::Describe, &name) {
+        return missing(Some(name), Uuid::nil(), code);
+    }
     match broker.topics().get(&name) {
         Some(topic) => describe(&topic),
+        None if may_create && !may_create_topic(broker, peer, &name) => {
+            missing(Some(name), Uuid::nil(), ResponseError::TopicAuthorizationFailed)
+        }
         None if may_create => create(broker, name).await,
         None => {
             let code = match check_topic_name(&name) {

@@ -1,16 +1,20 @@
 //! One file for each request: `handle` takes the request and gives the response. The table that
 //! names them all is in `dispatch`.
 
+mod acls;
 pub(super) mod add_offsets_to_txn;
 pub(super) mod add_partitions_to_txn;
 pub(super) mod alter_configs;
 pub(super) mod alter_user_scram_credentials;
 pub(super) mod api_versions;
+pub(super) mod create_acls;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
+pub(super) mod delete_acls;
 pub(super) mod delete_groups;
 pub(super) mod delete_records;
 pub(super) mod delete_topics;
+pub(super) mod describe_acls;
 pub(super) mod describe_client_quotas;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;

@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::group::command::MemberRef;
 use crate::group::offsets::{Committed, TopicPartition};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on offsets are kept for as long as the log is set up to.
 const NO_RETENTION: i16 = 5;
@@ -20,7 +21,7 @@ const WITH_EPOCH: i16 = 6;
 /// Keeps how far a group is.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: OffsetCommitRequest,
     version: i16,
 ) -> OffsetCommitResponse {
@@ -31,13 +32,15 @@ pub(crate) async fn handle(
         instance_id: copy_optional(&request.group_instance_id),
         generation: request.generation_id_or_member_epoch,
     };
+    let allowed = peer.check_group(broker, Operation::Read, &request.group_id);
     let mut offsets = Vec::new();
     let mut answers = Vec::new();
     for topic in &request.topics {
         let name = copy(&topic.name);
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            let checked = check_partition(broker, &name, index);
+            let allowed = allowed.and(peer.check_topic(broker, Operation::Read, &name));
+            let checked = allowed.and_then(|()| check_partition(broker, &name, index));
             answers.push(checked);
             if checked.is_err() {
                 continue;
@@ -57,7 +60,11 @@ pub(crate) async fn handle(
         }
     }
     let group = copy(&request.group_id);
-    let mut results = broker.groups().commit(&group, &member, offsets).await.into_iter();
+    let results = match allowed {
+        Ok(()) => broker.groups().commit(&group, &member, offsets).await,
+        Err(_) => Vec::new(),
+    };
+    let mut results = results.into_iter();
     // Results come in the order of those partitions that there are.
     let mut answers = answers.into_iter().map(|answer| match answer {
         Ok(()) => results.next().unwrap_or(Ok(())),

@@ -10,17 +10,23 @@ use super::group::{check_partition, code};
 use crate::broker::Broker;
 use crate::group::offsets::TopicPartition;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Forgets how far a group is in partitions that no member reads.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: OffsetDeleteRequest,
     _version: i16,
 ) -> OffsetDeleteResponse {
+    if let Err(code) = peer.check_group(broker, Operation::Delete, &request.group_id) {
+        return OffsetDeleteResponse::default().with_error_code(code.code());
+    }
+    let may_read = |topic: &str| peer.check_topic(broker, Operation::Read, topic);
     let places: Vec<TopicPartition> = request
         .topics
         .iter()
+        .filter(|topic| may_read(&topic.name).is_ok())
         .flat_map(|topic| {
             let place = |index| TopicPartition { topic: topic.name.0.clone(), partition: index };
             topic.partitions.iter().map(move |partition| place(partition.partition_index))
@@ -36,7 +42,9 @@ pub(crate) async fn handle(
         .map(|(place, result)| check_partition(broker, &place.topic, place.partition).and(result));
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
-            let result = results.next().unwrap_or(Err(ResponseError::UnknownServerError));
+            let unknown = Err(ResponseError::UnknownServerError);
+            let allowed = may_read(&topic.name);
+            let result = allowed.and_then(|()| results.next().unwrap_or(unknown));
             OffsetDeleteResponsePartition::default()
                 .with_partition_index(partition.partition_index)
                 .with_error_code(code(result))

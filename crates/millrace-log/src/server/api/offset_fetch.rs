@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::broker::Broker;
 use crate::group::offsets::TopicPartition;
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// From this version on several groups can be asked for at once.
 const BATCHED: i16 = 8;
@@ -21,7 +22,7 @@ type Asked = (TopicName, Vec<i32>);
 /// How far groups are.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: OffsetFetchRequest,
     version: i16,
 ) -> OffsetFetchResponse {
@@ -31,35 +32,50 @@ pub(crate) async fn handle(
             let asked = group
                 .topics
                 .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
-            let topics = offsets(broker, &group.group_id, asked, stable);
-            OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(topics)
+            let answer = OffsetFetchResponseGroup::default();
+            match peer.check_group(broker, Operation::Describe, &group.group_id) {
+                Ok(()) => {
+                    let topics = offsets(broker, peer, &group.group_id, asked, stable);
+                    answer.with_group_id(group.group_id).with_topics(topics)
+                }
+                Err(code) => answer.with_group_id(group.group_id).with_error_code(code.code()),
+            }
         });
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let asked = request
         .topics
         .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
-    let topics = offsets(broker, &request.group_id, asked, stable);
+    if let Err(code) = peer.check_group(broker, Operation::Describe, &request.group_id) {
+        return refuse_old(asked.unwrap_or_default(), code, version);
+    }
+    let topics = offsets(broker, peer, &request.group_id, asked, stable);
     OffsetFetchResponse::default().with_topics(topics.into_iter().map(old_topic).collect())
 }
 
 /// What was committed for the partitions that are asked for, or for all.
 fn offsets(
     broker: &Broker,
+    peer: &Peer,
     group: &GroupId,
     asked: Option<Vec<Asked>>,
     stable: bool,
 ) -> Vec<OffsetFetchResponseTopics> {
     broker.groups().with(|coordinator| {
         let group = coordinator.group(group);
+        let allowed = |topic: &TopicName| peer.check_topic(broker, Operation::Describe, topic);
         let asked = asked.unwrap_or_else(|| {
             let all = group.map(|group| group.committed_partitions()).unwrap_or_default();
-            by_topic(all)
+            let mut all = by_topic(all);
+            all.retain(|(topic, _)| allowed(topic).is_ok());
+            all
         });
         let topics = asked.into_iter().map(|(topic, partitions)| {
+            let allowed = allowed(&topic);
             let partitions = partitions.into_iter().map(|partition| {
                 let place = TopicPartition { topic: topic.0.clone(), partition };
                 let found = match group {
+                    _ if allowed.is_err() => allowed.map(|()| None),
                     Some(group) => group.committed(&place, stable),
                     None => Ok(None),
                 };
@@ -96,6 +112,21 @@ fn answer(
         Ok(None) => nothing(answer),
         Err(code) => nothing(answer).with_error_code(code.code()),
     }
+}
+
+/// Before version 2 only partitions had errors.
+fn refuse_old(asked: Vec<Asked>, code: ResponseError, version: i16) -> OffsetFetchResponse {
+    /// From this version on the whole answer has an error.
+    const WITH_ERROR: i16 = 2;
+    if version >= WITH_ERROR {
+        return OffsetFetchResponse::default().with_error_code(code.code());
+    }
+    let topics = asked.into_iter().map(|(topic, partitions)| {
+        let partitions = partitions.into_iter().map(|partition| answer(partition, Err(code)));
+        let partitions = partitions.collect();
+        OffsetFetchResponseTopics::default().with_name(topic).with_partitions(partitions)
+    });
+    OffsetFetchResponse::default().with_topics(topics.map(old_topic).collect())
 }
 
 fn nothing(answer: OffsetFetchResponsePartitions) -> OffsetFetchResponsePartitions {

@@ -10,18 +10,20 @@ use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpoch
 use super::partition::check_leader_epoch;
 use crate::broker::{Broker, LEADER_EPOCH};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Where the records of a leader's epoch end: as there is one epoch, at the end of the log.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: OffsetForLeaderEpochRequest,
     _version: i16,
 ) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|asked| {
         let ends = asked.partitions.iter().map(|partition| {
             let end = EpochEndOffset::default().with_partition(partition.partition);
-            match find(broker, &asked.topic, partition) {
+            let allowed = peer.check_topic(broker, Operation::Describe, &asked.topic);
+            match allowed.and_then(|()| find(broker, &asked.topic, partition)) {
                 Ok(Some(offset)) => end.with_leader_epoch(LEADER_EPOCH).with_end_offset(offset),
                 Ok(None) => end.with_leader_epoch(-1).with_end_offset(-1),
                 Err(code) => {

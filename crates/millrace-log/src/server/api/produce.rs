@@ -16,6 +16,7 @@ use super::partition::find_topic;
 use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::records::Batches;
 use crate::storage::{Appended, Origin, PartitionLog};
 use crate::transaction::{Admission, Producer, refused_batch};
@@ -35,7 +36,7 @@ pub(crate) struct Begun {
 /// Appends the records of a request.
 pub(crate) fn begin(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: ProduceRequest,
     version: i16,
 ) -> Begun {
@@ -47,7 +48,13 @@ pub(crate) fn begin(
     let acks_are_known = matches!(request.acks, -1..=1);
     let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
     for (topic_place, data) in request.topic_data.into_iter().enumerate() {
-        let topic = find_topic(broker, &data.name, data.topic_id, version >= BY_ID);
+        let topic = find_topic(
+            broker,
+            (peer, Operation::Write),
+            &data.name,
+            data.topic_id,
+            version >= BY_ID,
+        );
         let mut answer =
             TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
         for (place, partition) in data.partition_data.into_iter().enumerate() {
@@ -57,7 +64,7 @@ pub(crate) fn begin(
                 Ok(topic) => {
                     let admit = |records: &Bytes| {
                         let place = (topic.name.as_str(), partition.index);
-                        admit(broker, transactional_id, place, records, version)
+                        admit(broker, peer, transactional_id, place, records, version)
                     };
                     append(topic, partition.index, partition.records, admit)
                 }
@@ -97,6 +104,7 @@ fn append(
 /// wrong with batches otherwise is for the partition to say.
 fn admit(
     broker: &Broker,
+    peer: &Peer,
     transactional_id: Option<&str>,
     (topic, partition): (&str, i32),
     records: &Bytes,
@@ -111,6 +119,7 @@ fn admit(
         .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch });
     let Some(producer) = producers.next() else { return Ok(None) };
     let id = transactional_id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
+    peer.check_transactional_id(broker, Operation::Write, id)?;
     if producers.any(|other| other != producer) {
         return Err(ResponseError::InvalidProducerIdMapping);
     }

@@ -6,6 +6,8 @@ use kafka_protocol::error::ResponseError;
 
 use crate::broker::{Broker, NODE_ID, Topic, check_topic_name};
 use crate::error::{LogError, Result};
+use crate::server::Peer;
+use crate::server::access::Operation;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -20,7 +22,24 @@ pub(super) enum Resource {
 }
 
 /// Finds what a request names.
-pub(super) fn find(broker: &Broker, kind: i8, name: &str) -> Result<Resource> {
+///
+/// # Errors
+/// There is no such thing, or the client may not do with it what it wants to.
+pub(super) fn find(
+    broker: &Broker,
+    (peer, operation): (&Peer, Operation),
+    kind: i8,
+    name: &str,
+) -> Result<Resource> {
+    match kind {
+        TOPIC => peer
+            .check_topic(broker, operation, name)
+            .map_err(|code| LogError::rejected(code, "Topic authorization failed."))?,
+        BROKER => peer
+            .check_cluster(broker, operation)
+            .map_err(|code| LogError::rejected(code, "Cluster authorization failed."))?,
+        _ => {}
+    }
     match kind {
         TOPIC => {
             check_topic_name(name)?;

@@ -6,14 +6,18 @@ use super::group::{copy, copy_bytes, copy_optional};
 use crate::broker::Broker;
 use crate::group::command::{Answer, MemberRef, Sync};
 use crate::server::Peer;
+use crate::server::access::Operation;
 
 /// Gives a member its part of the assignment, once the leader has brought it.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: SyncGroupRequest,
     _version: i16,
 ) -> SyncGroupResponse {
+    if let Err(code) = peer.check_group(broker, Operation::Read, &request.group_id) {
+        return SyncGroupResponse::default().with_error_code(code.code());
+    }
     let assignments = request.assignments.iter();
     let sync = Sync {
         member: MemberRef {

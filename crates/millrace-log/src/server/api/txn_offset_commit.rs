@@ -11,6 +11,7 @@ use crate::broker::{Broker, OFFSETS_TOPIC};
 use crate::group::command::MemberRef;
 use crate::group::offsets::{Committed, TopicPartition};
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::transaction::{Producer, refused_batch};
 
 /// From this version on the leader's epoch is said.
@@ -22,18 +23,22 @@ const KNOWS_ABORTABLE: i16 = 4;
 /// Keeps how far a group is, if and when the transaction of a producer is committed.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: TxnOffsetCommitRequest,
     version: i16,
 ) -> TxnOffsetCommitResponse {
     let now_ms = broker.seams().clock.now().as_millis();
+    let allowed = peer
+        .check_transactional_id(broker, Operation::Write, &request.transactional_id)
+        .and_then(|()| peer.check_group(broker, Operation::Read, &request.group_id));
     let mut offsets = Vec::new();
     let mut checks = Vec::new();
     for topic in &request.topics {
         let name = copy(&topic.name);
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            let checked = check_partition(broker, &name, index);
+            let allowed = allowed.and(peer.check_topic(broker, Operation::Read, &name));
+            let checked = allowed.and_then(|()| check_partition(broker, &name, index));
             checks.push(checked);
             if checked.is_err() {
                 continue;
@@ -49,7 +54,11 @@ pub(crate) async fn handle(
             offsets.push((TopicPartition { topic: name.clone(), partition: index }, committed));
         }
     }
-    let mut results = commit(broker, &request, offsets, version).await.into_iter();
+    let results = match allowed {
+        Ok(()) => commit(broker, &request, offsets, version).await,
+        Err(_) => Vec::new(),
+    };
+    let mut results = results.into_iter();
     // Results come in the order of those partitions that there are.
     let mut answers = checks.into_iter().map(|check| match check {
         Ok(()) => results.next().unwrap_or(Ok(())),

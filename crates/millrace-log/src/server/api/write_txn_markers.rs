@@ -10,6 +10,7 @@ use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use crate::broker::{Broker, OFFSETS_TOPIC};
 use crate::error::Result;
 use crate::server::Peer;
+use crate::server::access::Operation;
 use crate::storage::TransactionOutcome;
 
 /// Ends transactions in partitions without their coordinator: an administrator's way out where one
@@ -17,17 +18,23 @@ use crate::storage::TransactionOutcome;
 /// follow and find nothing to end.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
-    _peer: &Peer,
+    peer: &Peer,
     request: WriteTxnMarkersRequest,
     _version: i16,
 ) -> WriteTxnMarkersResponse {
+    let allowed = peer
+        .check_cluster(broker, Operation::ClusterAction)
+        .or_else(|_| peer.check_cluster(broker, Operation::Alter));
     let mut markers = Vec::with_capacity(request.markers.len());
     for marker in &request.markers {
         let mut topics = Vec::with_capacity(marker.topics.len());
         for topic in &marker.topics {
             let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
             for index in &topic.partition_indexes {
-                let written = write(broker, marker, &topic.name, *index).await;
+                let written = match allowed {
+                    Ok(()) => write(broker, marker, &topic.name, *index).await,
+                    Err(code) => Err(code.into()),
+                };
                 let code = written.err().map_or(0, |error| error.code().code());
                 partitions.push(
                     WritableTxnMarkerPartitionResult::default()
