@@ -10,6 +10,7 @@ from transactions import committed, transactional, uncommitted, write
 
 # Until a client has found the broker again.
 RECOVERY_S = 90
+IN_FLIGHT_LIMIT = 5000
 
 
 @restarting_case
@@ -29,6 +30,10 @@ def acknowledged_records_outlive_a_kill(cluster, broker):
     def produce():
         number = 0
         while not stop.is_set():
+            # While the broker is away, no more than the client's queue takes.
+            if len(producer) > IN_FLIGHT_LIMIT:
+                producer.poll(0.05)
+                continue
             producer.produce(topic, b"%d" % number, partition=number % 3, on_delivery=on_delivery)
             number += 1
             producer.poll(0)
