@@ -37,7 +37,8 @@ work=$(mktemp -d "$build/exactly-once.XXXXXX")
 trap '"$control" kill "$work" 2>/dev/null' EXIT
 trap 'exit 130' INT TERM
 "$build/venv/bin/python" scripts/kafka/python/exactly_once.py "$MILLRACE" "$control" "$work" \
-    --seeds "$seeds" --broker-kills "$broker_kills" 2>"$work/clients.log"
+    --seeds "$seeds" --broker-kills "$broker_kills" --again "scripts/exactly-once-test.sh $broker" \
+    2>"$work/clients.log"
 result=$?
 if [ $result -eq 0 ]; then
     "$control" kill "$work" && rm -rf "$work"

@@ -277,8 +277,7 @@ def run_seed(options, control, seed):
     try:
         rows = run.run()
     except Exception:
-        again = " ".join([sys.argv[0], *sys.argv[1:4], f"--seeds {seed} --broker-kills {options.broker_kills}"])
-        print(f"FAIL  seed {seed}: {plan}\n{traceback.format_exc()}\nagain: {again}", flush=True)
+        print(f"FAIL  seed {seed}: {plan}\n{traceback.format_exc()}again: {options.again} {seed}", flush=True)
         return None
     shutil.rmtree(run.directory)
     kills = ", ".join(f"{count} × {target}" for target, count in sorted(run.killed.items()))
@@ -300,6 +299,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("--seeds", type=seeds, default=seeds("1-3"))
     parser.add_argument("--broker-kills", type=int, default=3)
+    parser.add_argument("--again", default="exactly_once.py … --seeds", help="what runs a seed again")
     options = parser.parse_args()
     os.makedirs(options.data, exist_ok=True)
     control = BrokerControl(options.control, options.data)
