@@ -10,6 +10,7 @@
 
 mod client;
 mod connection;
+mod coordinators;
 mod fault;
 mod security;
 mod transactions;

@@ -35,6 +35,8 @@ pub(crate) async fn recover(
     }
     let mut fenced = 0;
     for prefix in &prefixes {
+        // A broker that has just started does not list all of them yet.
+        wire.await_coordinators(prefix).await?;
         for id in wire.transactional_ids(&format!("{prefix}-")).await? {
             let mine =
                 SlotName::of(prefix, &id).is_some_and(|name| name.belongs_to(context.subtask));
