@@ -17,6 +17,7 @@ pub mod broker;
 pub mod config;
 pub mod error;
 mod group;
+mod queue;
 pub mod security;
 pub mod server;
 pub mod storage;

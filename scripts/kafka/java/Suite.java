@@ -18,7 +18,8 @@ import java.util.concurrent.Future;
  */
 public final class Suite {
     private static final List<Class<?>> CASES =
-            List.of(RecordCases.class, GroupCases.class, TransactionCases.class, AdminCases.class, WireCases.class);
+            List.of(RecordCases.class, GroupCases.class, QueueCases.class, TransactionCases.class, AdminCases.class,
+                    WireCases.class);
     /** Most cases wait for time-outs, not for the processor. */
     private static final int CASES_AT_ONCE = 6;
 

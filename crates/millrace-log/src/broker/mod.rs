@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::config::BrokerConfig;
 use crate::error::{LogError, Result};
 use crate::group::Groups;
+use crate::queue::Queues;
 use crate::security::Security;
 use crate::storage::PartitionLog;
 use crate::transaction::Transactions;
@@ -37,6 +38,9 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The topic that keeps transactions.
 pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
+/// The topic that keeps what queues have handed out.
+pub(crate) const QUEUES_TOPIC: &str = "__share_group_state";
+
 /// The topics of one data directory and what coordinates their clients.
 ///
 /// A directory has one broker at a time. [`Server`](crate::Server) puts one on the network.
@@ -47,6 +51,7 @@ pub struct Broker {
     cluster_id: String,
     topics: Topics,
     groups: Groups,
+    queues: Queues,
     transactions: Arc<Transactions>,
     security: Security,
     address: OnceLock<SocketAddr>,
@@ -69,13 +74,14 @@ impl Broker {
         let lock = DataLock::take(&config.data_dir)?;
         let meta = Meta::open(&config.data_dir, &*seams.random)?;
         let topics = Topics::open(&config.data_dir, config.fsync, seams.clone())?;
-        for name in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC] {
+        for name in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, QUEUES_TOPIC] {
             if topics.get(name).is_none() {
                 topics.create(internal_topic(name))?;
             }
         }
         let security = Security::open(&config)?;
         let groups = Groups::open(first_partition(&topics, OFFSETS_TOPIC)?, seams.clone())?;
+        let queues = Queues::open(first_partition(&topics, QUEUES_TOPIC)?, seams.clone())?;
         let transactions =
             Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
         let broker = Arc::new(Broker {
@@ -86,6 +92,7 @@ impl Broker {
             cluster_id: meta.cluster_id,
             topics,
             groups,
+            queues,
             transactions,
             security,
             address: OnceLock::new(),
@@ -118,6 +125,11 @@ impl Broker {
     /// The coordinator of groups.
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The queues of share groups.
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.queues
     }
 
     /// A partition of a topic, if there is one.

@@ -24,6 +24,26 @@ pub(crate) fn start(broker: &Arc<Broker>, stopping: &watch::Receiver<bool>) {
         spawn("log-sync", every, PartitionLog::sync as fn(&PartitionLog) -> Result<()>);
     }
     spawn("log-maintain", MAINTENANCE_INTERVAL, PartitionLog::maintain);
+    let queues = sweep_queues(broker.clone(), stopping.clone());
+    broker.seams().spawner.spawn("log-queues", Box::pin(queues));
+}
+
+/// Lets time act on the queues, again and again.
+async fn sweep_queues(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = broker.seams().clock.sleep(MAINTENANCE_INTERVAL) => {}
+        }
+        let swept = broker.blocking(|broker| {
+            broker.queues().sweep(broker);
+            Ok(())
+        });
+        if swept.await.is_err() {
+            // It panicked, which is logged; the queues are none the worse.
+            continue;
+        }
+    }
 }
 
 /// Does `work` for all partitions, again and again.

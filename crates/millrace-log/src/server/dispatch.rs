@@ -139,6 +139,10 @@ static APIS: &[Api] = &[
     api!(DescribeAcls, DescribeAclsRequest, 1..=3, describe_acls),
     api!(DeleteAcls, DeleteAclsRequest, 1..=3, delete_acls),
     api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
+    api!(ShareGroupHeartbeat, ShareGroupHeartbeatRequest, 1..=1, share_group_heartbeat),
+    api!(ShareGroupDescribe, ShareGroupDescribeRequest, 1..=1, share_group_describe),
+    api!(ShareFetch, ShareFetchRequest, 1..=1, share_fetch),
+    api!(ShareAcknowledge, ShareAcknowledgeRequest, 1..=1, share_acknowledge),
 ];
 
 /// The only request that may want no answer, and whose answer may come after those behind it were

@@ -157,6 +157,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u6
         session: Arc::new(Session::new(shared.broker.security().mechanisms())),
     };
     let own = shared.clone();
+    let broker = shared.broker.clone();
     let serve = async move {
         match &own.tls {
             None => {
@@ -172,6 +173,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr, number: u6
                 }
             }
         }
+        broker.queues().disconnected(&broker, number);
         drop(permit);
     };
     shared.broker.seams().spawner.spawn("log-connection", Box::pin(serve));

@@ -62,6 +62,7 @@ async fn alter(
     }
     match resource {
         Resource::Topic(topic) => apply(broker, topic.name.clone(), configs, validate_only).await,
+        Resource::Group(group) => apply_group(broker, peer, &group, configs, validate_only),
         Resource::Broker | Resource::AllBrokers => fixed(asked.configs.iter().map(|c| &*c.name)),
     }
 }
@@ -77,6 +78,21 @@ pub(super) async fn apply(
         return broker.topics().check_configs(&configs);
     }
     broker.blocking(move |broker| broker.topics().set_configs(&topic, configs)).await
+}
+
+/// Puts other settings in force for a group, or says whether that could be done. Who names a
+/// dead-letter topic has to be allowed to write to it.
+pub(super) fn apply_group(
+    broker: &Broker,
+    peer: &Peer,
+    group: &str,
+    set: BTreeMap<String, String>,
+    validate_only: bool,
+) -> Result<()> {
+    if let Some(topic) = set.get(crate::queue::settings::DEAD_LETTER_TOPIC) {
+        peer.check_topic(broker, Operation::Write, topic)?;
+    }
+    broker.queues().set_settings(broker, group, set, validate_only)
 }
 
 /// The broker's settings are fixed while it runs.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -12,6 +13,7 @@ use super::topic_configs::{self, DEFAULT, SET_AT_START, SET_FOR_TOPIC, Shown};
 use crate::broker::Broker;
 use crate::broker::settings::BrokerSetting;
 use crate::error::Result;
+use crate::queue::settings::{GROUP_SETTINGS, GroupSetting};
 use crate::server::Peer;
 use crate::server::access::Operation;
 
@@ -72,6 +74,10 @@ fn describe(
         Resource::Broker => {
             broker.settings().into_iter().map(|setting| of_broker(setting, detail)).collect()
         }
+        Resource::Group(group) => {
+            let set = broker.queues().set(&group);
+            GROUP_SETTINGS.iter().map(|known| of_group(known, &set, detail)).collect()
+        }
         Resource::AllBrokers => Vec::new(),
     };
     if let Some(keys) = &asked.configuration_keys {
@@ -90,6 +96,30 @@ fn of_topic(shown: Shown, detail: Detail) -> DescribeConfigsResourceResult {
         if let Some(name) = known.broker_name {
             synonyms.push(synonym(name, known.default, DEFAULT));
         }
+    }
+    DescribeConfigsResourceResult::default()
+        .with_name(StrBytes::from_static_str(known.name))
+        .with_value(Some(StrBytes::from_string(value)))
+        .with_config_source(source)
+        .with_synonyms(synonyms)
+        .with_config_type(if detail.types { known.kind.id() } else { 0 })
+        .with_documentation(detail.documentation.then(|| StrBytes::from_static_str(known.doc)))
+}
+
+fn of_group(
+    known: &GroupSetting,
+    set: &BTreeMap<String, String>,
+    detail: Detail,
+) -> DescribeConfigsResourceResult {
+    const SET_FOR_GROUP: i8 = 8;
+
+    let (value, source) = match set.get(known.name) {
+        Some(value) => (value.clone(), SET_FOR_GROUP),
+        None => (known.default.to_owned(), DEFAULT),
+    };
+    let mut synonyms = Vec::new();
+    if detail.synonyms && source == SET_FOR_GROUP {
+        synonyms.push(synonym(known.name, &value, source));
     }
     DescribeConfigsResourceResult::default()
         .with_name(StrBytes::from_static_str(known.name))

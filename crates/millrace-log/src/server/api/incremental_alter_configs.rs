@@ -9,7 +9,7 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::alter_configs::{apply, fixed, named_twice, no_value};
+use super::alter_configs::{apply, apply_group, fixed, named_twice, no_value};
 use super::resource::{self, Resource};
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
@@ -17,7 +17,7 @@ use crate::server::Peer;
 use crate::server::access::Operation;
 use crate::storage::{ConfigType, known_config};
 
-/// Changes some of what is set for topics.
+/// Changes some of what is set for topics and groups.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     peer: &Peer,
@@ -51,16 +51,29 @@ async fn alter(
     asked: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<()> {
-    let Resource::Topic(topic) = resource::find(
+    let found = resource::find(
         broker,
         (peer, Operation::AlterConfigs),
         asked.resource_type,
         &asked.resource_name,
-    )?
-    else {
-        return fixed(asked.configs.iter().map(|config| &*config.name));
-    };
+    )?;
     let mut names = HashSet::new();
+    let topic = match found {
+        Resource::Topic(topic) => topic,
+        Resource::Group(group) => {
+            let mut set = broker.queues().set(&group);
+            for change in &asked.configs {
+                if !names.insert(&change.name) {
+                    return Err(named_twice());
+                }
+                change_group(&mut set, change)?;
+            }
+            return apply_group(broker, peer, &group, set, validate_only);
+        }
+        Resource::Broker | Resource::AllBrokers => {
+            return fixed(asked.configs.iter().map(|config| &*config.name));
+        }
+    };
     let mut configs = topic.configs.clone();
     for change in &asked.configs {
         if !names.insert(&change.name) {
@@ -118,6 +131,33 @@ fn change_config(configs: &mut BTreeMap<String, String>, change: &AlterableConfi
                 ResponseError::InvalidRequest,
                 format!("Unknown operation {other} on {}", name.escape_debug()),
             ));
+        }
+    }
+    Ok(())
+}
+
+/// A group's settings have no lists; unknown ones are refused with all others.
+fn change_group(set: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result<()> {
+    let name = change.name.to_string();
+    match (change.config_operation, &change.value) {
+        (0, Some(value)) => {
+            set.insert(name, value.to_string());
+        }
+        (0, None) => return Err(no_value(&name)),
+        (1, _) if crate::queue::settings::is_known(&name) => {
+            set.remove(&name);
+        }
+        (1, _) => {
+            let message = format!("Unknown group config name: {}", name.escape_debug());
+            return Err(LogError::rejected(ResponseError::InvalidConfig, message));
+        }
+        (2 | 3, _) => {
+            let message = "Only a list can be added to or taken from, and groups have none.";
+            return Err(LogError::rejected(ResponseError::InvalidConfig, message));
+        }
+        (other, _) => {
+            let message = format!("Unknown operation {other} on {}", name.escape_debug());
+            return Err(LogError::rejected(ResponseError::InvalidRequest, message));
         }
     }
     Ok(())

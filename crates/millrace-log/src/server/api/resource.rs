@@ -1,4 +1,4 @@
-//! What configurations belong to: topics and the broker.
+//! What configurations belong to: topics, groups and the broker.
 
 use std::sync::Arc;
 
@@ -11,10 +11,13 @@ use crate::server::access::Operation;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// A thing with configurations.
 pub(super) enum Resource {
     Topic(Arc<Topic>),
+    /// A group that shares records, whether or not anybody works for it yet.
+    Group(String),
     /// This broker.
     Broker,
     /// What all brokers of a cluster share: nothing, here.
@@ -38,6 +41,9 @@ pub(super) fn find(
         BROKER => peer
             .check_cluster(broker, operation)
             .map_err(|code| LogError::rejected(code, "Cluster authorization failed."))?,
+        GROUP => peer
+            .check_group(broker, operation, name)
+            .map_err(|code| LogError::rejected(code, "Group authorization failed."))?,
         _ => {}
     }
     match kind {
@@ -51,6 +57,11 @@ pub(super) fn find(
                 )
             })
         }
+        GROUP if name.is_empty() => Err(LogError::rejected(
+            ResponseError::InvalidRequest,
+            "Default group resources are not allowed.",
+        )),
+        GROUP => Ok(Resource::Group(name.to_owned())),
         BROKER if name.is_empty() => Ok(Resource::AllBrokers),
         BROKER if name.parse() == Ok(NODE_ID) => Ok(Resource::Broker),
         BROKER => Err(LogError::rejected(

@@ -81,6 +81,15 @@ pub struct Record<'a> {
     pub encoded: &'a [u8],
 }
 
+impl<'a> Record<'a> {
+    /// The headers, names and values, in their order.
+    pub fn header_list(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = Cursor(self.headers);
+        // They were checked to their last byte when the record was read.
+        std::iter::from_fn(move || Some((rest.nullable()??, rest.nullable()?)))
+    }
+}
+
 /// Walks the records that [`decode`] gave.
 ///
 /// It checks each record to its last byte, headers included, so that what passed will be

@@ -1,0 +1,171 @@
+//! What queues keep in `__share_group_state`: the stored format.
+//!
+//! Keys and values are JSON, so that a record can be read by whoever looks for what went wrong. A
+//! key says what a record is about and has the format's version; a record without a value takes
+//! away what the key names, and compaction keeps the last one of each key.
+//!
+//! ```text
+//! key   {"version":1,"partition":{"group":"g","topic":"<uuid>","partition":0}}
+//! value {"end":12,"open":[[7,9,1],[11,11,2]]}     first, last, times handed out
+//! key   {"version":1,"settings":{"group":"g"}}
+//! value {"share.auto.offset.reset":"earliest"}
+//! ```
+//!
+//! A newer version or an unknown field is refused: an older program would else throw away what it
+//! does not know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::partition::Acquired;
+
+const VERSION: u32 = 1;
+
+/// A partition as one group has worked on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredPartition {
+    /// The offset behind those that were handed out.
+    pub end_offset: i64,
+    /// What is not done of it, ascending.
+    pub open: Vec<Acquired>,
+}
+
+/// Something to be remembered; without a value, to be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueRecord {
+    /// How far a group is in a partition.
+    Partition {
+        /// The group.
+        group: String,
+        /// The topic's id.
+        topic: Uuid,
+        /// The partition.
+        partition: i32,
+        /// How far.
+        value: Option<StoredPartition>,
+    },
+    /// What was set for a group.
+    Settings {
+        /// The group.
+        group: String,
+        /// Names and values.
+        value: Option<BTreeMap<String, String>>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<PartitionKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<SettingsKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionKey {
+    group: String,
+    topic: String,
+    partition: i32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsKey {
+    group: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionValue {
+    end: i64,
+    open: Vec<(i64, i64, i16)>,
+}
+
+impl QueueRecord {
+    /// Key and value.
+    pub fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let (partition, settings, value) = match self {
+            QueueRecord::Partition { group, topic, partition, value } => {
+                let (group, topic) = (group.clone(), topic.to_string());
+                let key = PartitionKey { group, topic, partition: *partition };
+                (Some(key), None, value.as_ref().map(|value| json(&value.encoded())))
+            }
+            QueueRecord::Settings { group, value } => {
+                let key = SettingsKey { group: group.clone() };
+                (None, Some(key), value.as_ref().map(json))
+            }
+        };
+        (json(&Key { version: VERSION, partition, settings }), value)
+    }
+
+    /// What a record says, or why it can't be read.
+    ///
+    /// # Errors
+    /// It is damaged, or of a newer version.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = parse(key)?;
+        if version != VERSION {
+            return Err(format!("a record has the unknown version {version}"));
+        }
+        let key: Key = parse(key)?;
+        match (key.partition, key.settings) {
+            (Some(key), None) => {
+                let topic = key.topic.parse().map_err(|error| format!("a topic's id: {error}"))?;
+                let value = value.map(StoredPartition::decode).transpose()?;
+                let PartitionKey { group, partition, .. } = key;
+                Ok(QueueRecord::Partition { group, topic, partition, value })
+            }
+            (None, Some(SettingsKey { group })) => {
+                Ok(QueueRecord::Settings { group, value: value.map(parse).transpose()? })
+            }
+            _ => Err("a record is about nothing, or about two things".to_owned()),
+        }
+    }
+}
+
+impl StoredPartition {
+    fn encoded(&self) -> PartitionValue {
+        let runs = self.open.iter();
+        let open = runs.map(|run| (run.first_offset, run.last_offset, run.delivery_count));
+        PartitionValue { end: self.end_offset, open: open.collect() }
+    }
+
+    fn decode(value: &[u8]) -> Result<Self, String> {
+        let value: PartitionValue = parse(value)?;
+        let mut next_offset = 0;
+        let mut open = Vec::with_capacity(value.open.len());
+        for (first_offset, last_offset, delivery_count) in value.open {
+            if first_offset < next_offset || last_offset < first_offset || last_offset >= value.end
+            {
+                return Err(format!("open offsets from {first_offset} to {last_offset}"));
+            }
+            // Far more than may ever be in flight would fill the memory.
+            if last_offset - first_offset > MAX_RUN {
+                return Err(format!("{} open records in a row", last_offset - first_offset));
+            }
+            next_offset = last_offset + 1;
+            open.push(Acquired { first_offset, last_offset, delivery_count });
+        }
+        Ok(StoredPartition { end_offset: value.end, open })
+    }
+}
+
+const MAX_RUN: i64 = 1 << 20;
+
+#[expect(clippy::expect_used, reason = "the types above have nothing that JSON has not")]
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings and integers are JSON")
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,426 @@
+//! Runs the queues of all groups over their log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
+use millrace_core::seam::Seams;
+use tokio::sync::Notify;
+
+use super::dead_letter;
+use super::members::{Beat, Member, Members, Told};
+use super::partition::{Acknowledged, Acquired, GivenUp, SharePartition};
+use super::record::QueueRecord;
+use super::sessions::{Place, Sessions, Worker};
+use super::settings::Settings;
+use super::state_log;
+use crate::broker::{Broker, Topic};
+use crate::config::FsyncPolicy;
+use crate::error::{LogError, Result};
+use crate::storage::PartitionLog;
+
+/// All share groups.
+pub(crate) struct Queues {
+    log: Arc<PartitionLog>,
+    seams: Seams,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    groups: HashMap<StrBytes, Group>,
+    sessions: Sessions,
+}
+
+#[derive(Default)]
+struct Group {
+    members: Members,
+    set: BTreeMap<String, String>,
+    partitions: HashMap<Place, Arc<Mutex<SharePartition>>>,
+    /// Something that was held is available again.
+    released: Arc<Notify>,
+}
+
+/// What one group has in hand for one partition.
+pub(super) struct Share {
+    pub(super) group: StrBytes,
+    pub(super) place: Place,
+    pub(super) topic: Arc<Topic>,
+    pub(super) log: Arc<PartitionLog>,
+    pub(super) settings: Settings,
+    partition: Arc<Mutex<SharePartition>>,
+    released: Arc<Notify>,
+}
+
+impl fmt::Debug for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queues").finish_non_exhaustive()
+    }
+}
+
+impl Queues {
+    /// Reads the queues from the log of `__share_group_state`.
+    ///
+    /// # Errors
+    /// The log can't be read, or holds what this version does not know.
+    pub(crate) fn open(log: Arc<PartitionLog>, seams: Seams) -> Result<Queues> {
+        let mut inner = Inner::default();
+        state_log::replay(&log, |record| inner.apply(record))?;
+        Ok(Queues { log, seams, inner: Mutex::new(inner) })
+    }
+
+    /// A member says that it is there.
+    pub(crate) fn beat(
+        &self,
+        broker: &Broker,
+        group: &StrBytes,
+        beat: Beat,
+    ) -> Result<Told, ResponseError> {
+        let find = |name: &str| {
+            let topic = broker.topics().get(name).filter(|topic| !topic.internal)?;
+            Some((topic.id, topic.partition_count()))
+        };
+        let mut inner = self.lock();
+        inner.groups.entry(group.clone()).or_default().members.beat(beat, self.now_ms(), find)
+    }
+
+    /// A member leaves; what it holds is available again.
+    pub(crate) fn leave(&self, broker: &Broker, worker: &Worker) -> Result<(), ResponseError> {
+        let left = {
+            let mut inner = self.lock();
+            inner.sessions.close(worker);
+            inner.groups.get_mut(&worker.0).is_some_and(|group| group.members.leave(&worker.1))
+        };
+        self.release(broker, worker);
+        if left { Ok(()) } else { Err(ResponseError::UnknownMemberId) }
+    }
+
+    /// See [`Sessions::continue_with`]; one that begins anew gives back what the old one held.
+    pub(crate) fn continue_session(
+        &self,
+        broker: &Broker,
+        worker: &Worker,
+        epoch: i32,
+        connection: u64,
+        (added, forgotten): (&[Place], &[Place]),
+    ) -> Result<Vec<Place>, ResponseError> {
+        if epoch == 0 && self.lock().sessions.close(worker) {
+            self.release(broker, worker);
+        }
+        let sessions = &mut self.lock().sessions;
+        sessions.continue_with(worker, epoch, connection, added, forgotten)
+    }
+
+    /// Whether a worker has a session.
+    pub(crate) fn has_session(&self, worker: &Worker) -> bool {
+        self.lock().sessions.contains(worker)
+    }
+
+    /// A session ends: what its worker holds is available again.
+    pub(crate) fn close_session(&self, broker: &Broker, worker: &Worker) {
+        self.lock().sessions.close(worker);
+        self.release(broker, worker);
+    }
+
+    /// A connection is gone, and with it the sessions of its workers.
+    pub(crate) fn disconnected(&self, broker: &Broker, connection: u64) {
+        let closed = self.lock().sessions.close_connection(connection);
+        for worker in closed {
+            self.release(broker, &worker);
+        }
+    }
+
+    /// Takes a worker's word on records that it holds; it is in the log when this returns.
+    pub(crate) async fn acknowledge(
+        &self,
+        broker: &Broker,
+        worker: &Worker,
+        place: Place,
+        acknowledged: &[Acknowledged],
+    ) -> Result<(), ResponseError> {
+        let settled = self.share(broker, &worker.0, place).and_then(|share| {
+            let now_ms = self.now_ms();
+            self.settle(broker, &share, |partition| {
+                let rejected = partition.acknowledge(&worker.1, acknowledged, now_ms)?;
+                Ok((rejected, true))
+            })
+        });
+        let outcome = match settled {
+            Ok(Some(offset)) => self.log.durable(offset).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| {
+            report(&error, &worker.0, place);
+            error.code()
+        })
+    }
+
+    /// How long workers of a group may keep a record.
+    pub(crate) fn lock_duration_ms(&self, group: &StrBytes) -> i32 {
+        let set = self.set(group);
+        // What was set was checked then.
+        let settings = Settings::parse(&set).or_else(|_| Settings::parse(&BTreeMap::new()));
+        let duration_ms = settings.map_or(0, |settings| settings.limits.lock_duration_ms);
+        i32::try_from(duration_ms).unwrap_or(i32::MAX)
+    }
+
+    /// What was set for a group.
+    pub(crate) fn set(&self, group: &str) -> BTreeMap<String, String> {
+        let inner = self.lock();
+        let group = inner.groups.iter().find(|(id, _)| id.as_str() == group);
+        group.map(|(_, group)| group.set.clone()).unwrap_or_default()
+    }
+
+    /// Checks settings of a group and, unless they are only to be checked, puts them in force.
+    ///
+    /// # Errors
+    /// INVALID_CONFIG for what can't be; the log can't be written.
+    pub(crate) fn set_settings(
+        &self,
+        broker: &Broker,
+        group: &str,
+        set: BTreeMap<String, String>,
+        validate_only: bool,
+    ) -> Result<()> {
+        let settings = Settings::parse(&set)?;
+        if let Some(name) = &settings.dead_letter_topic
+            && broker.topics().get(name).is_none_or(|topic| topic.internal)
+        {
+            let message =
+                format!("The dead-letter topic '{}' does not exist.", name.escape_debug());
+            return Err(LogError::rejected(ResponseError::InvalidConfig, message));
+        }
+        if validate_only {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        let value = (!set.is_empty()).then_some(set);
+        let record = QueueRecord::Settings { group: group.to_owned(), value };
+        state_log::append(&self.log, &record, self.wall_ms())?;
+        inner.apply(record);
+        Ok(())
+    }
+
+    /// The members of a group, if there is one.
+    pub(crate) fn members(&self, group: &StrBytes) -> Option<Vec<(StrBytes, Member)>> {
+        let inner = self.lock();
+        let members = inner.groups.get(group)?.members.iter();
+        Some(members.map(|(id, member)| (id.clone(), member.clone())).collect())
+    }
+
+    /// Lets time act: ends locks and sessions, gives up what was tried too often, and forgets the
+    /// partitions of topics that are gone.
+    pub(crate) fn sweep(&self, broker: &Broker) {
+        let now_ms = self.now_ms();
+        let mut silent = Vec::new();
+        let mut shares = Vec::new();
+        {
+            let mut inner = self.lock();
+            for (id, group) in &mut inner.groups {
+                silent.extend(group.members.expire(now_ms).into_iter().map(|m| (id.clone(), m)));
+                shares.extend(group.partitions.keys().map(|place| (id.clone(), *place)));
+            }
+            for worker in &silent {
+                inner.sessions.close(worker);
+            }
+        }
+        for worker in silent {
+            self.release(broker, &worker);
+        }
+        for (group, place) in shares {
+            if broker.topics().get_by_id(place.0).is_none() {
+                self.forget(&group, place);
+                continue;
+            }
+            let Ok(share) = self.share(broker, &group, place) else { continue };
+            self.expire(broker, &share);
+        }
+    }
+
+    /// Ends the locks of a partition whose time is over.
+    pub(super) fn expire(&self, broker: &Broker, share: &Share) {
+        let now_ms = self.now_ms();
+        let settled = self.settle(broker, share, |partition| {
+            let expired = partition.expire_locks(now_ms);
+            Ok((Vec::new(), expired))
+        });
+        if let Err(error) = settled {
+            report(&error, &share.group, share.place);
+        }
+    }
+
+    fn release(&self, broker: &Broker, worker: &Worker) {
+        let places: Vec<Place> = {
+            let inner = self.lock();
+            let group = inner.groups.get(&worker.0);
+            group.map(|group| group.partitions.keys().copied().collect()).unwrap_or_default()
+        };
+        for place in places {
+            let Ok(share) = self.share(broker, &worker.0, place) else { continue };
+            let settled = self.settle(broker, &share, |partition| {
+                let released = partition.release_worker(&worker.1);
+                Ok((Vec::new(), released))
+            });
+            if let Err(error) = settled {
+                // Its locks end in their time.
+                report(&error, &share.group, share.place);
+            }
+        }
+    }
+
+    fn forget(&self, group: &StrBytes, (topic, partition): Place) {
+        if let Some(group) = self.lock().groups.get_mut(group) {
+            group.partitions.remove(&(topic, partition));
+        }
+        let name = group.to_string();
+        let record = QueueRecord::Partition { group: name, topic, partition, value: None };
+        if let Err(error) = state_log::append(&self.log, &record, self.wall_ms()) {
+            // The next start finds it again, and forgets it again.
+            tracing::warn!(group = group.as_str(), %error, "a deleted topic stays in a queue");
+        }
+    }
+
+    /// The share of a group in a partition, which begins with this if there was none.
+    pub(super) fn share(&self, broker: &Broker, group: &StrBytes, place: Place) -> Result<Share> {
+        let topic = broker.topics().get_by_id(place.0).ok_or(ResponseError::UnknownTopicId)?;
+        let log = topic.partition(place.1).filter(|_| !topic.internal).cloned();
+        let log = log.ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let mut inner = self.lock();
+        let entry = inner.groups.entry(group.clone()).or_default();
+        let settings = Settings::parse(&entry.set)?;
+        let released = entry.released.clone();
+        let partition = if let Some(partition) = entry.partitions.get(&place) {
+            partition.clone()
+        } else {
+            let start_offset = match settings.from_earliest {
+                true => log.log_start_offset(),
+                false => log.high_watermark(),
+            };
+            let partition = SharePartition::new(start_offset);
+            // At once, lest what comes before the first acknowledgement be passed by after a crash.
+            let record = record(group, place, &partition);
+            state_log::append(&self.log, &record, self.wall_ms())?;
+            let partition = Arc::new(Mutex::new(partition));
+            entry.partitions.insert(place, partition.clone());
+            partition
+        };
+        let group = group.clone();
+        Ok(Share { group, place, topic, log, settings, partition, released })
+    }
+
+    /// Changes a partition: on a copy, which counts when all that it leads to is written. Gives the
+    /// offset of what was written.
+    fn settle(
+        &self,
+        broker: &Broker,
+        share: &Share,
+        change: impl FnOnce(&mut SharePartition) -> Result<(Vec<GivenUp>, bool)>,
+    ) -> Result<Option<i64>> {
+        let mut partition = share.lock();
+        let mut next = partition.clone();
+        let (mut given_up, changed) = change(&mut next)?;
+        given_up.extend(next.give_up(&share.settings.limits));
+        if !changed && given_up.is_empty() {
+            return Ok(None);
+        }
+        write_dead_letters(broker, share, &given_up)?;
+        let record = record(&share.group, share.place, &next);
+        let offset = state_log::append(&self.log, &record, self.wall_ms())?;
+        *partition = next;
+        drop(partition);
+        share.released.notify_waiters();
+        Ok(Some(offset))
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        i64::try_from(self.seams.clock.elapsed().as_millis()).unwrap_or(i64::MAX / 2)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.seams.clock.now().as_millis()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, record: QueueRecord) {
+        match record {
+            QueueRecord::Partition { group, topic, partition, value } => {
+                let group = self.groups.entry(StrBytes::from_string(group)).or_default();
+                let place = (topic, partition);
+                match value {
+                    None => group.partitions.remove(&place),
+                    Some(stored) => {
+                        let partition = Arc::new(Mutex::new(SharePartition::restore(&stored)));
+                        group.partitions.insert(place, partition)
+                    }
+                };
+            }
+            QueueRecord::Settings { group, value } => {
+                let group = self.groups.entry(StrBytes::from_string(group)).or_default();
+                group.set = value.unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Share {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SharePartition> {
+        self.partition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes when something that was held may be available.
+    pub(super) fn released(&self) -> Arc<Notify> {
+        self.released.clone()
+    }
+}
+
+fn record(group: &StrBytes, (topic, partition): Place, state: &SharePartition) -> QueueRecord {
+    let (group, value) = (group.to_string(), Some(state.store()));
+    QueueRecord::Partition { group, topic, partition, value }
+}
+
+fn write_dead_letters(broker: &Broker, share: &Share, given_up: &[GivenUp]) -> Result<()> {
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    let (group, topic, partition) = (share.group.as_str(), &share.topic.name, share.place.1);
+    let Some(name) = &share.settings.dead_letter_topic else {
+        let count = given_up.len();
+        tracing::warn!(group, topic, partition, count, "records are given up");
+        return Ok(());
+    };
+    let dead_letters = broker.topics().get(name).ok_or_else(|| {
+        let message = format!("the dead-letter topic `{name}` does not exist any more");
+        LogError::rejected(ResponseError::UnknownTopicOrPartition, message)
+    })?;
+    let to = dead_letters.partition(partition % dead_letters.partition_count());
+    let to = to.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let place = dead_letter::Place { group, topic, partition, log: &share.log };
+    dead_letter::write(&place, given_up, to)?;
+    if broker.config().fsync == FsyncPolicy::Always {
+        // The state must not be safer than the copies, lest a loss of power lose the records.
+        to.sync()?;
+    }
+    Ok(())
+}
+
+/// Logs what is not a client's doing.
+pub(super) fn report(error: &LogError, group: &StrBytes, (topic, partition): Place) {
+    if !matches!(error, LogError::Refused(_)) {
+        let group = group.as_str();
+        tracing::error!(group, %topic, partition, %error, "a queue can't go on");
+    }
+}
+
+/// Runs in a row, as a worker got them, with the batches that they stand in.
+pub(crate) struct HandedOut {
+    pub(crate) acquired: Vec<Acquired>,
+    pub(crate) records: bytes::Bytes,
+}

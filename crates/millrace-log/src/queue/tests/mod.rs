@@ -1,0 +1,4 @@
+mod model;
+mod records;
+mod rules;
+mod service;

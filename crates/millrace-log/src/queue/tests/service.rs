@@ -1,0 +1,154 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::protocol::StrBytes;
+use millrace_core::seam::Seams;
+
+use super::super::fetch::Appetite;
+use super::super::partition::{Acknowledged, Acknowledgement};
+use super::super::sessions::{Place, Worker};
+use crate::broker::{Broker, NewTopic};
+use crate::config::BrokerConfig;
+use crate::storage::records::{BatchBuilder, Batches, Records, decode};
+use crate::storage::{Isolation, Origin};
+
+fn open(dir: &Path) -> Arc<Broker> {
+    Broker::open(BrokerConfig::new(dir), Seams::system()).expect("it opens")
+}
+
+fn create(broker: &Broker, name: &str) -> Place {
+    let new = NewTopic { name: name.to_owned(), partitions: 1, ..NewTopic::default() };
+    (broker.topics().create(new).expect("a topic").id, 0)
+}
+
+fn send(broker: &Broker, topic: &str, count: usize) {
+    let mut batch = BatchBuilder::new();
+    for at in 0..count {
+        let value = format!("v{at}");
+        batch.push_with_headers(7, Some(b"k"), Some(value.as_bytes()), &[("h", Some(b"x"))]);
+    }
+    let log = broker.partition(topic, 0).expect("a partition");
+    log.append(batch.build(), Origin::Client).expect("room");
+}
+
+fn worker(name: &'static str) -> Worker {
+    (StrBytes::from_static_str("g"), StrBytes::from_static_str(name))
+}
+
+fn set(broker: &Broker, settings: &[(&str, &str)]) {
+    let set = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    broker.queues().set_settings(broker, "g", set.collect(), false).expect("they can be");
+}
+
+/// Offsets and how often each was handed out.
+async fn fetch(broker: &Broker, worker: &Worker, place: Place) -> Vec<(i64, i16)> {
+    let appetite =
+        Appetite { max_records: 100, max_bytes: 1 << 20, max_wait: Duration::from_millis(20) };
+    let answers = broker.queues().fetch(broker, worker, &[place], appetite).await;
+    let mut got = Vec::new();
+    for (_, handed_out) in answers {
+        for run in handed_out.expect("it can be read").acquired {
+            got.extend((run.first_offset..=run.last_offset).map(|o| (o, run.delivery_count)));
+        }
+    }
+    got
+}
+
+async fn say(broker: &Broker, worker: &Worker, place: Place, offset: i64, kind: Acknowledgement) {
+    let said = Acknowledged { first_offset: offset, last_offset: offset, kinds: vec![kind] };
+    broker.queues().acknowledge(broker, worker, place, &[said]).await.expect("it is held");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_does_not_come_again_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    set(&broker, &[("share.auto.offset.reset", "earliest")]);
+    send(&broker, "t", 4);
+    let a = worker("a");
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 1), (1, 1), (2, 1), (3, 1)]);
+    say(&broker, &a, place, 0, Acknowledgement::Accept).await;
+    say(&broker, &a, place, 1, Acknowledgement::Release).await;
+    say(&broker, &a, place, 2, Acknowledgement::Reject).await;
+    // Nothing is brought to its end: what is in the files is all that is left.
+    drop(broker);
+    let broker = open(dir.path());
+    assert_eq!(fetch(&broker, &worker("b"), place).await, [(1, 2), (3, 2)]);
+    assert_eq!(broker.queues().set("g").len(), 1);
+}
+
+#[tokio::test]
+async fn new_group_gets_what_comes_after_it_also_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    send(&broker, "t", 3);
+    assert_eq!(fetch(&broker, &worker("a"), place).await, []);
+    send(&broker, "t", 2);
+    drop(broker);
+    let broker = open(dir.path());
+    assert_eq!(fetch(&broker, &worker("a"), place).await, [(3, 1), (4, 1)]);
+}
+
+#[tokio::test]
+async fn dead_letters_carry_the_record_and_where_it_is_from() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    create(&broker, "dead");
+    let dead_letters = ("errors.deadletterqueue.topic.name", "dead");
+    let earliest = ("share.auto.offset.reset", "earliest");
+    set(&broker, &[earliest, dead_letters, ("share.delivery.count.limit", "2")]);
+    send(&broker, "t", 2);
+    let a = worker("a");
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 1), (1, 1)]);
+    say(&broker, &a, place, 0, Acknowledgement::Reject).await;
+    broker.queues().close_session(&broker, &a);
+    assert_eq!(fetch(&broker, &a, place).await, [(1, 2)]);
+    broker.queues().close_session(&broker, &a);
+    assert_eq!(fetch(&broker, &a, place).await, []);
+
+    let log = broker.partition("dead", 0).expect("a partition");
+    let read = log.read(0, 1 << 20, true, Isolation::ReadUncommitted).expect("it can be read");
+    let mut found = Vec::new();
+    for batch in Batches::new(read.records) {
+        let (header, batch) = batch.expect("a batch");
+        let block = decode(&header, &batch).expect("a block");
+        for record in Records::new(&header, &block) {
+            let record = record.expect("a record");
+            assert_eq!(record.key, Some(&b"k"[..]));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+            let headers: Vec<String> =
+                record.header_list().map(|(_, value)| text(value.expect("a value"))).collect();
+            found.push((text(record.value.expect("a value")), headers.join(" ")));
+        }
+    }
+    let expected = [
+        ("v0".to_owned(), "x t 0 0 g 1 it was rejected".to_owned()),
+        ("v1".to_owned(), "x t 0 1 g 2 it was handed out as often as is allowed".to_owned()),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn records_stay_while_their_dead_letter_topic_is_missing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    create(&broker, "dead");
+    let dead_letters = ("errors.deadletterqueue.topic.name", "dead");
+    let earliest = ("share.auto.offset.reset", "earliest");
+    set(&broker, &[earliest, dead_letters, ("share.delivery.count.limit", "1")]);
+    send(&broker, "t", 1);
+    broker.topics().delete("dead").expect("it is there");
+    let a = worker("a");
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 1)]);
+    let said =
+        Acknowledged { first_offset: 0, last_offset: 0, kinds: vec![Acknowledgement::Reject] };
+    assert!(broker.queues().acknowledge(&broker, &a, place, &[said]).await.is_err());
+    create(&broker, "dead");
+    say(&broker, &a, place, 0, Acknowledgement::Reject).await;
+    assert_eq!(broker.partition("dead", 0).expect("a partition").high_watermark(), 1);
+}
