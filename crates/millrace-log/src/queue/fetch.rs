@@ -108,7 +108,7 @@ impl Queues {
                 break;
             }
             let handed_out = self.share(broker, &worker.0, *place).and_then(|share| {
-                self.expire(broker, &share);
+                self.expire_if_due(broker, &share);
                 let first = answers.is_empty();
                 let got = self.hand_out(&share, worker, records_left, bytes_left, first)?;
                 if got.is_none() {

@@ -120,6 +120,10 @@ impl Members {
         over
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// All of them, by their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&StrBytes, &Member)> {
         self.by_id.iter()

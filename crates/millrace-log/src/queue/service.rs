@@ -83,6 +83,9 @@ impl Queues {
             Some((topic.id, topic.partition_count()))
         };
         let mut inner = self.lock();
+        if beat.epoch != 0 && !inner.groups.contains_key(group) {
+            return Err(ResponseError::UnknownMemberId);
+        }
         inner.groups.entry(group.clone()).or_default().members.beat(beat, self.now_ms(), find)
     }
 
@@ -170,8 +173,8 @@ impl Queues {
     /// What was set for a group.
     pub(crate) fn set(&self, group: &str) -> BTreeMap<String, String> {
         let inner = self.lock();
-        let group = inner.groups.iter().find(|(id, _)| id.as_str() == group);
-        group.map(|(_, group)| group.set.clone()).unwrap_or_default()
+        let group = inner.groups.get(&StrBytes::from_string(group.to_owned()));
+        group.map(|group| group.set.clone()).unwrap_or_default()
     }
 
     /// Checks settings of a group and, unless they are only to be checked, puts them in force.
@@ -226,6 +229,7 @@ impl Queues {
             for worker in &silent {
                 inner.sessions.close(worker);
             }
+            inner.groups.retain(|_, group| !group.is_nothing());
         }
         for worker in silent {
             self.release(broker, &worker);
@@ -236,13 +240,20 @@ impl Queues {
                 continue;
             }
             let Ok(share) = self.share(broker, &group, place) else { continue };
-            self.expire(broker, &share);
+            self.expire(broker, &share, now_ms);
         }
     }
 
-    /// Ends the locks of a partition whose time is over.
-    pub(super) fn expire(&self, broker: &Broker, share: &Share) {
+    /// Ends the locks of a partition whose time is over, if there are some.
+    pub(super) fn expire_if_due(&self, broker: &Broker, share: &Share) {
         let now_ms = self.now_ms();
+        let next_end_ms = share.lock().next_lock_end_ms();
+        if next_end_ms.is_some_and(|end_ms| end_ms <= now_ms) {
+            self.expire(broker, share, now_ms);
+        }
+    }
+
+    fn expire(&self, broker: &Broker, share: &Share, now_ms: i64) {
         let settled = self.settle(broker, share, |partition| {
             let expired = partition.expire_locks(now_ms);
             Ok((Vec::new(), expired))
@@ -322,11 +333,18 @@ impl Queues {
         let mut partition = share.lock();
         let mut next = partition.clone();
         let (mut given_up, changed) = change(&mut next)?;
-        given_up.extend(next.give_up(&share.settings.limits));
+        let rejects = !given_up.is_empty();
+        let mut rid = next.clone();
+        given_up.extend(rid.give_up(&share.settings.limits));
         if !changed && given_up.is_empty() {
             return Ok(None);
         }
-        write_dead_letters(broker, share, &given_up)?;
+        match write_dead_letters(broker, share, &given_up) {
+            Ok(()) => next = rid,
+            // What was tried too often stays; it must not keep the rest from going on.
+            Err(error) if changed && !rejects => report(&error, &share.group, share.place),
+            Err(error) => return Err(error),
+        }
         let record = record(&share.group, share.place, &next);
         let offset = state_log::append(&self.log, &record, self.wall_ms())?;
         *partition = next;
@@ -345,6 +363,13 @@ impl Queues {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    /// Whether nothing is lost with it.
+    fn is_nothing(&self) -> bool {
+        self.members.is_empty() && self.set.is_empty() && self.partitions.is_empty()
     }
 }
 

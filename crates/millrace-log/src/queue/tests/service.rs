@@ -152,3 +152,27 @@ async fn records_stay_while_their_dead_letter_topic_is_missing() {
     say(&broker, &a, place, 0, Acknowledgement::Reject).await;
     assert_eq!(broker.partition("dead", 0).expect("a partition").high_watermark(), 1);
 }
+
+#[tokio::test]
+async fn record_that_can_not_be_given_up_does_not_hold_up_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    create(&broker, "dead");
+    let dead_letters = ("errors.deadletterqueue.topic.name", "dead");
+    let earliest = ("share.auto.offset.reset", "earliest");
+    set(&broker, &[earliest, dead_letters, ("share.delivery.count.limit", "2")]);
+    send(&broker, "t", 1);
+    let a = worker("a");
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 1)]);
+    say(&broker, &a, place, 0, Acknowledgement::Release).await;
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 2)]);
+    send(&broker, "t", 1);
+    assert_eq!(fetch(&broker, &a, place).await, [(1, 1)]);
+    broker.topics().delete("dead").expect("it is there");
+    broker.queues().close_session(&broker, &a);
+    assert_eq!(fetch(&broker, &worker("b"), place).await, [(1, 2)]);
+    create(&broker, "dead");
+    broker.queues().sweep(&broker);
+    assert_eq!(broker.partition("dead", 0).expect("a partition").high_watermark(), 1);
+}
