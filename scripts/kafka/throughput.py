@@ -2,8 +2,9 @@
 """Records per CPU-second, client and broker together: the embedded log against real Kafka, in one run.
 
 Writes 100-byte records to a topic and reads them back through the same client, `millrace log produce` and
-`millrace log consume`, against each broker in turn; rounds alternate, and medians are shown. CPU-seconds are
-those of the client's process plus what the broker's process used meanwhile (user and system).
+`millrace log consume`, against each broker in turn; rounds alternate, and medians are shown. Then a job
+(examples/bench/count_from_log.sql) reads the same number of JSON records and counts them by window. CPU-seconds
+are those of the client's or the job's process plus what the broker's process used meanwhile (user and system).
 
     scripts/kafka/throughput.py [--records N] [--rounds N] [--partitions N] [--cores 0-1]
 
@@ -23,8 +24,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MILLRACE = ROOT / "target/release/millrace"
+MILLRACE = pathlib.Path(os.environ.get("MILLRACE", ROOT / "target/release/millrace"))
 BROKER = ROOT / "scripts/kafka/broker.sh"
+VERBS = ("produce", "consume", "count by window")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -73,13 +75,12 @@ class Kafka:
         subprocess.run([BROKER, "stop", self.data], check=True)
 
 
-def measured(broker, pin, arguments):
-    """Runs the client; its and the broker's CPU-seconds, and the seconds on the wall."""
+def measured(broker, pin, arguments, script=None):
+    """Runs a command of the binary; its and the broker's CPU-seconds, and the seconds on the wall."""
     before = cpu_seconds(broker.pid)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
-    subprocess.run([*pin, MILLRACE, "log", *arguments, "--bootstrap", broker.address],
-                   stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([*pin, MILLRACE, *arguments], stdout=subprocess.DEVNULL, check=True, text=True, input=script)
     wall = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     client = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
@@ -99,24 +100,37 @@ def main():
     with lines.open("w") as file:
         for number in range(options.records):
             file.write(f"{number:012d}{'x' * 88}\n")
+    events = work / "events"
+    with events.open("w") as file:
+        for number in range(options.records):
+            second, milli = divmod(number // 20, 1000)
+            minute, second = divmod(second, 60)
+            hour, minute = divmod(minute, 60)
+            file.write(f'{{"page":"/p{number * 7919 % 1000}","took":{number % 997},'
+                       f'"at":"2026-11-21 {hour:02}:{minute:02}:{second:02}.{milli:03}"}}\n')
+    job = (ROOT / "examples/bench/count_from_log.sql").read_text()
     brokers = []
     try:
         for kind in (Embedded, Kafka):
             brokers.append(kind(work, pin))
-        results = {(broker.name, verb): [] for broker in brokers for verb in ("produce", "consume")}
+        results = {(broker.name, verb): [] for broker in brokers for verb in VERBS}
         for round_number in range(options.rounds + 1):
             for broker in brokers if round_number % 2 else reversed(brokers):
-                topic = f"round-{round_number}"
-                subprocess.run([MILLRACE, "log", "topic", "create", topic, "--partitions",
-                                str(options.partitions), "--bootstrap", broker.address],
+                topic, input_topic = f"round-{round_number}", f"events-{round_number}"
+                at = ["--bootstrap", broker.address]
+                subprocess.run([MILLRACE, "log", "topic", "create", topic, input_topic, "--partitions",
+                                str(options.partitions), *at],
                                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                subprocess.run([MILLRACE, "log", "produce", input_topic, events, "--quiet", *at], check=True)
+                script = job.replace("127.0.0.1:9092", broker.address).replace("'events'", f"'{input_topic}'")
                 steps = {
-                    "produce": ["produce", topic, str(lines), "--quiet"],
-                    "consume": ["consume", topic, "--from", "earliest", "--max", str(options.records),
-                                "--quiet"],
+                    "produce": (["log", "produce", topic, str(lines), "--quiet", *at], None),
+                    "consume": (["log", "consume", topic, "--from", "earliest", "--max", str(options.records),
+                                 "--quiet", *at], None),
+                    "count by window": (["run", "-", "--quiet", "--output", "csv"], script),
                 }
-                for verb, arguments in steps.items():
-                    figures = measured(broker, pin, arguments)
+                for verb, (arguments, script) in steps.items():
+                    figures = measured(broker, pin, arguments, script)
                     if round_number:
                         results[broker.name, verb].append(figures)
         print(f"{options.records} records of 100 bytes, {options.partitions} partitions, "
@@ -126,9 +140,9 @@ def main():
             client, server, wall = (statistics.median(column) for column in zip(*figures))
             rate = statistics.median(options.records / (c + s) for c, s, _ in figures)
             rates[name, verb] = rate
-            print(f"{name:13} {verb}: {rate / 1e6:.2f} M records per CPU-second "
+            print(f"{name:12} {verb:15}: {rate / 1e6:.2f} M records per CPU-second "
                   f"(client {client:.2f} s, broker {server:.2f} s, wall {wall:.2f} s)")
-        for verb in ("produce", "consume"):
+        for verb in VERBS:
             ratio = rates[Embedded.name, verb] / rates[Kafka.name, verb]
             print(f"{verb}: embedded log / Apache Kafka = {ratio:.2f}")
     finally:
