@@ -9,8 +9,10 @@
 //! 3. One producer's records stand in the order in which it sent them.
 //! 4. A record that was acknowledged before another was sent stands before it.
 //! 5. What a consumer read at an offset is what the log holds there.
-//! 6. In one generation of a group each record of a partition is read once and in order, with none
-//!    left out between two that were read.
+//! 6. In one generation of a group a partition has one reader, and from each of its beginnings it
+//!    reads each record once and in order, with none left out between two that were read. (A member
+//!    that joins again without a change is told the generation that there is, and begins again at
+//!    what it committed.)
 //! 7. A generation begins to read a partition where the last acknowledged commit stood, or behind it.
 //! 8. An end offset that is asked for covers what was acknowledged before the question, and never
 //!    what was first sent after the answer.
@@ -53,6 +55,8 @@ pub struct Delivery {
     pub record: RecordId,
     /// The group's generation: in each, a partition has one reader.
     pub generation: i32,
+    /// The member that read, and when it last joined.
+    pub reader: (u64, Moment),
 }
 
 /// A member of the group committed an offset, and was told that it stands.
@@ -199,9 +203,17 @@ impl History {
     }
 
     fn check_deliveries(&self, broken: &mut Vec<String>) {
-        let mut positions: BTreeMap<(i32, i32), i64> = BTreeMap::new();
+        let mut positions: BTreeMap<((u64, Moment), i32), i64> = BTreeMap::new();
+        let mut owners: BTreeMap<(i32, i32), u64> = BTreeMap::new();
         for delivery in &self.deliveries {
-            let Delivery { partition, offset, record, generation } = delivery;
+            let Delivery { partition, offset, record, generation, reader } = delivery;
+            let owner = *owners.entry((*generation, *partition)).or_insert(reader.0);
+            if owner != reader.0 {
+                broken.push(format!(
+                    "rule 6: {partition} was read by {owner} and {} in generation {generation}",
+                    reader.0
+                ));
+            }
             let log = self.log.get(partition).map_or(&[][..], Vec::as_slice);
             match log.binary_search_by_key(offset, |(offset, _)| *offset) {
                 Ok(at) if log[at].1 == *record => {}
@@ -213,7 +225,7 @@ impl History {
                     "rule 5: {partition}@{offset} was read as {record}, and is gone"
                 )),
             }
-            if let Some(before) = positions.insert((*generation, *partition), *offset) {
+            if let Some(before) = positions.insert((*reader, *partition), *offset) {
                 let between = log.iter().filter(|(at, _)| *at > before && at < offset).count();
                 if *offset <= before || between > 0 {
                     broken.push(format!(
@@ -280,8 +292,13 @@ mod tests {
 
     /// Three records, two of them acknowledged, read whole by one consumer.
     fn good() -> History {
-        let delivery =
-            |offset, number| Delivery { partition: 0, offset, record: id(number), generation: 1 };
+        let delivery = |offset, number| Delivery {
+            partition: 0,
+            offset,
+            record: id(number),
+            generation: 1,
+            reader: (1, 1),
+        };
         History {
             sends: vec![send(0, 1, Some((2, 0))), send(1, 3, None), send(2, 5, Some((6, 2)))],
             deliveries: vec![delivery(0, 0), delivery(1, 1), delivery(2, 2)],
@@ -302,6 +319,12 @@ mod tests {
     #[test]
     fn a_sound_history_breaks_no_rule() {
         assert_eq!(good().check(), Vec::<String>::new());
+
+        let mut again = good();
+        let mut second = again.deliveries.clone();
+        second.iter_mut().for_each(|delivery| delivery.reader.1 = 2);
+        again.deliveries.extend(second);
+        assert_eq!(again.check(), Vec::<String>::new(), "it joined again");
     }
 
     #[test]
@@ -344,6 +367,10 @@ mod tests {
         let mut again = good();
         again.deliveries.swap(0, 1);
         assert_eq!(rules(&again), ["rule 6"]);
+
+        let mut shared = good();
+        shared.deliveries[2].reader.0 = 2;
+        assert_eq!(rules(&shared), ["rule 6"]);
 
         let mut gap = good();
         gap.deliveries.remove(1);

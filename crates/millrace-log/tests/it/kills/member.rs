@@ -36,6 +36,8 @@ pub struct Seen {
 struct Membership {
     member: StrBytes,
     generation: i32,
+    /// This member's number and the moment of its joining.
+    reader: (u64, u64),
     /// The next offset of each partition that this member has.
     positions: BTreeMap<i32, i64>,
 }
@@ -45,13 +47,14 @@ fn group() -> GroupId {
 }
 
 /// Reads until the run stops.
-pub async fn consume(run: Run, seed: u64) -> Seen {
+pub async fn consume(run: Run, number: u64, seed: u64) -> Seen {
     let mut dice = Dice::new(seed);
     let mut link = Link::new(run.address);
     let mut seen = Seen::default();
     let mut member = text("");
     while !run.stopped() {
-        let Some(mut membership) = join(&run, &mut link, &mut member, &mut seen).await else {
+        let Some(mut membership) = join(&run, &mut link, &mut member, number, &mut seen).await
+        else {
             pause(5).await;
             continue;
         };
@@ -74,6 +77,7 @@ async fn join(
     run: &Run,
     link: &mut Link,
     member: &mut StrBytes,
+    number: u64,
     seen: &mut Seen,
 ) -> Option<Membership> {
     // A broker makes its topic of offsets when it is first asked for a coordinator.
@@ -119,7 +123,8 @@ async fn join(
         partitions.push(synced.assignment.get_i32());
     }
     let positions = begin(run, link, &partitions, seen).await?;
-    Some(Membership { member: member.clone(), generation: joined.generation_id, positions })
+    let (generation, reader) = (joined.generation_id, (number, run.now()));
+    Some(Membership { member: member.clone(), generation, reader, positions })
 }
 
 async fn begin(
@@ -158,12 +163,12 @@ async fn read(
     dice: &mut Dice,
     seen: &mut Seen,
 ) -> bool {
-    let generation = membership.generation;
+    let (generation, reader) = (membership.generation, membership.reader);
     for (&partition, position) in &mut membership.positions {
         let bytes = 1 << (6 + dice.below(12));
         let Some(found) = fetch(link, partition, *position, bytes).await else { continue };
         for (offset, record) in found.records {
-            let delivery = Delivery { partition, offset, record, generation };
+            let delivery = Delivery { partition, offset, record, generation, reader };
             seen.deliveries.push((run.now(), delivery));
         }
         *position = found.next;
@@ -179,7 +184,7 @@ async fn read(
     match link.ask(3, &request).await {
         Some(answer) => match answer.error_code {
             // The coordinator is only just starting.
-            0 | 14 | 15 | 16 => true,
+            0 | 14..=16 => true,
             _ => false,
         },
         None => true,
@@ -212,7 +217,7 @@ async fn commit(run: &Run, link: &mut Link, membership: &Membership, seen: &mut 
                 offset: membership.positions[&partition],
                 answered,
             }),
-            14 | 15 | 16 => {}
+            14..=16 => {}
             _ => stands = false,
         }
     }

@@ -74,7 +74,7 @@ async fn run(seed: u64) -> History {
         })
         .collect();
     let members: Vec<_> = (0..MEMBERS)
-        .map(|_| tokio::spawn(member::consume(run.clone(), dice.below(u64::MAX >> 1))))
+        .map(|number| tokio::spawn(member::consume(run.clone(), number, dice.below(u64::MAX >> 1))))
         .collect();
     let asker = tokio::spawn(ask_for_ends(run.clone(), dice.below(u64::MAX >> 1)));
 
