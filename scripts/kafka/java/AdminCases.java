@@ -9,20 +9,28 @@ import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.CreateTopicsOptions;
 import org.apache.kafka.clients.admin.DescribeClusterResult;
+import org.apache.kafka.clients.admin.ListConfigResourcesOptions;
 import org.apache.kafka.clients.admin.ListOffsetsResult;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicCollection;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
+import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.InvalidTopicException;
+import org.apache.kafka.common.errors.LogDirNotFoundException;
+import org.apache.kafka.common.errors.NoReassignmentInProgressException;
 import org.apache.kafka.common.errors.OffsetOutOfRangeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicIdException;
@@ -188,5 +196,57 @@ final class AdminCases {
                 .mapToLong(replica -> replica.getValue().size())
                 .sum();
         Check.holds(size > 20_000 && size < 21_000, "the topic's size is " + size);
+    }
+
+    public static void the_only_node_leads_and_keeps_what_it_has(Cluster cluster) throws Exception {
+        String topic = cluster.topic(1);
+        TopicPartition there = new TopicPartition(topic, 0);
+        TopicPartition unknown = new TopicPartition(cluster.name("none"), 0);
+        var elected = cluster.admin
+                .electLeaders(ElectionType.PREFERRED, Set.of(there, unknown))
+                .partitions()
+                .get();
+        Check.holds(elected.get(there).get() instanceof ElectionNotNeededException, "no election is needed");
+        Check.holds(
+                elected.get(unknown).get() instanceof UnknownTopicOrPartitionException, "an unknown topic is told");
+        Check.equal(Map.of(), cluster.admin.electLeaders(ElectionType.PREFERRED, null).partitions().get(), "elected");
+
+        cluster.admin.alterPartitionReassignments(Map.of(there, moveTo(1))).all().get();
+        Check.equal(Map.of(), cluster.admin.listPartitionReassignments().reassignments().get(), "moving");
+        Check.refused(
+                () -> cluster.admin.alterPartitionReassignments(Map.of(there, moveTo(2))).all().get(),
+                InvalidReplicaAssignmentException.class);
+        Check.refused(
+                () -> cluster.admin.alterPartitionReassignments(Map.of(there, Optional.empty())).all().get(),
+                NoReassignmentInProgressException.class);
+        Check.refused(
+                () -> cluster.admin.alterPartitionReassignments(Map.of(unknown, moveTo(1))).all().get(),
+                UnknownTopicOrPartitionException.class);
+
+        TopicPartitionReplica replica = new TopicPartitionReplica(topic, 0, 1);
+        Check.refused(
+                () -> cluster.admin.alterReplicaLogDirs(Map.of(replica, "/nowhere")).all().get(),
+                LogDirNotFoundException.class);
+    }
+
+    private static Optional<NewPartitionReassignment> moveTo(int node) {
+        return Optional.of(new NewPartitionReassignment(List.of(node)));
+    }
+
+    public static void nodes_disks_and_configurable_things_are_listed(Cluster cluster) throws Exception {
+        String topic = cluster.topic(1);
+        var quorum = cluster.admin.describeMetadataQuorum().quorumInfo().get();
+        Check.equal(1, quorum.leaderId(), "the leader");
+        Check.equal(1, quorum.voters().size(), "voters");
+        var disks = cluster.admin.describeLogDirs(List.of(1)).allDescriptions().get().get(1).values();
+        for (var disk : disks) {
+            long total = disk.totalBytes().orElse(0);
+            long usable = disk.usableBytes().orElse(-1);
+            Check.holds(usable >= 0 && usable < total, usable + " of " + total + " bytes are free");
+        }
+        var types = Set.of(ConfigResource.Type.TOPIC, ConfigResource.Type.BROKER);
+        var listed = cluster.admin.listConfigResources(types, new ListConfigResourcesOptions()).all().get();
+        Check.holds(listed.contains(new ConfigResource(ConfigResource.Type.TOPIC, topic)), "the topic is listed");
+        Check.holds(listed.contains(new ConfigResource(ConfigResource.Type.BROKER, "1")), "the broker is listed");
     }
 }

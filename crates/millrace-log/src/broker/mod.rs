@@ -9,6 +9,7 @@ pub(crate) mod upkeep;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use kafka_protocol::error::ResponseError;
@@ -140,6 +141,12 @@ impl Broker {
     /// A permit for each byte of requests and answers that may yet be in work.
     pub(crate) fn memory(&self) -> &Arc<Semaphore> {
         &self.memory
+    }
+
+    /// The data directory, from the root on.
+    pub(crate) fn data_path(&self) -> PathBuf {
+        let path = &self.config.data_dir;
+        std::path::absolute(path).unwrap_or_else(|_| path.clone())
     }
 
     pub(crate) fn seams(&self) -> &Seams {

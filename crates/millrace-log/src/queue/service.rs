@@ -214,6 +214,25 @@ impl Queues {
         Some(members.map(|(id, member)| (id.clone(), member.clone())).collect())
     }
 
+    /// The groups that somebody works or worked for, in order, and whether anybody does now.
+    pub(crate) fn list(&self) -> Vec<(StrBytes, bool)> {
+        let inner = self.lock();
+        let began = inner.groups.iter().filter(|(_, group)| group.has_begun());
+        let mut list: Vec<_> =
+            began.map(|(id, group)| (id.clone(), !group.members.is_empty())).collect();
+        list.sort();
+        list
+    }
+
+    /// The groups that something was set for, in order.
+    pub(crate) fn configured_groups(&self) -> Vec<String> {
+        let inner = self.lock();
+        let set = inner.groups.iter().filter(|(_, group)| !group.set.is_empty());
+        let mut names: Vec<_> = set.map(|(id, _)| id.to_string()).collect();
+        names.sort();
+        names
+    }
+
     /// Lets time act: ends locks and sessions, gives up what was tried too often, and forgets the
     /// partitions of topics that are gone.
     pub(crate) fn sweep(&self, broker: &Broker) {
@@ -369,7 +388,12 @@ impl Queues {
 impl Group {
     /// Whether nothing is lost with it.
     fn is_nothing(&self) -> bool {
-        self.members.is_empty() && self.set.is_empty() && self.partitions.is_empty()
+        !self.has_begun() && self.set.is_empty()
+    }
+
+    /// Whether it is more than settings for what may come.
+    fn has_begun(&self) -> bool {
+        !self.members.is_empty() || !self.partitions.is_empty()
     }
 }
 

@@ -110,6 +110,7 @@ static APIS: &[Api] = &[
     api!(ListTransactions, ListTransactionsRequest, 0..=2, list_transactions),
     api!(DescribeConfigs, DescribeConfigsRequest, 1..=4, describe_configs),
     api!(AlterConfigs, AlterConfigsRequest, 0..=2, alter_configs),
+    api!(AlterReplicaLogDirs, AlterReplicaLogDirsRequest, 1..=2, alter_replica_log_dirs),
     api!(DescribeLogDirs, DescribeLogDirsRequest, 1..=4, describe_log_dirs),
     api!(CreatePartitions, CreatePartitionsRequest, 0..=3, create_partitions),
     api!(IncrementalAlterConfigs, IncrementalAlterConfigsRequest, 0..=1, incremental_alter_configs),
@@ -119,6 +120,15 @@ static APIS: &[Api] = &[
         0..=0,
         list_partition_reassignments
     ),
+    api!(
+        AlterPartitionReassignments,
+        AlterPartitionReassignmentsRequest,
+        0..=1,
+        alter_partition_reassignments
+    ),
+    api!(ElectLeaders, ElectLeadersRequest, 0..=2, elect_leaders),
+    api!(DescribeQuorum, DescribeQuorumRequest, 0..=2, describe_quorum),
+    api!(ListConfigResources, ListConfigResourcesRequest, 0..=1, list_config_resources),
     api!(DescribeCluster, DescribeClusterRequest, 0..=2, describe_cluster),
     api!(SaslHandshake, SaslHandshakeRequest, 0..=1, sasl_handshake),
     api!(SaslAuthenticate, SaslAuthenticateRequest, 0..=2, sasl_authenticate),

@@ -79,7 +79,7 @@ async fn create(
     } else {
         broker.blocking(move |broker| broker.topics().create(new)).await.map(|topic| topic.id)
     };
-    let result = CreatableTopicResult::default().with_name(name.clone());
+    let result = CreatableTopicResult::default().with_name(name.clone()).with_error_message(None);
     match made {
         Err(error) => refused(name, &error),
         Ok(_) if version < DESCRIBES => result,

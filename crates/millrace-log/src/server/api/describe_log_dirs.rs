@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -11,6 +12,9 @@ use kafka_protocol::protocol::StrBytes;
 use crate::broker::Broker;
 use crate::server::Peer;
 use crate::server::access::Operation;
+
+/// The volume's size can't be had.
+const UNKNOWN: i64 = -1;
 
 /// How many bytes the partitions take in the only directory.
 pub(crate) async fn handle(
@@ -40,12 +44,21 @@ pub(crate) async fn handle(
         let described = DescribeLogDirsTopic::default().with_name(name);
         (!partitions.is_empty()).then(|| described.with_partitions(partitions))
     });
-    let path = &broker.config().data_dir;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let path = broker.data_path();
+    let (total_bytes, usable_bytes) = space_bytes(&path).unwrap_or((UNKNOWN, UNKNOWN));
     let result = DescribeLogDirsResult::default()
         .with_log_dir(StrBytes::from_string(path.display().to_string()))
-        .with_topics(topics.collect());
+        .with_topics(topics.collect())
+        .with_total_bytes(total_bytes)
+        .with_usable_bytes(usable_bytes);
     DescribeLogDirsResponse::default().with_results(vec![result])
+}
+
+/// The size of the volume that a directory is on, and what is free of it.
+fn space_bytes(path: &Path) -> Option<(i64, i64)> {
+    let volume = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).ok();
+    Some((bytes(volume.f_blocks)?, bytes(volume.f_bavail)?))
 }
 
 fn topic_partitions(topic: &DescribableLogDirTopic) -> impl Iterator<Item = (TopicName, i32)> {

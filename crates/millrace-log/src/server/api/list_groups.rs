@@ -5,13 +5,17 @@ use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
+use crate::group::state::Group;
 use crate::server::Peer;
 use crate::server::access::Operation;
 
-/// The only type of group that there is.
-const TYPE: &str = "classic";
+/// The type of groups whose members divide partitions by themselves.
+const CLASSIC: &str = "classic";
 
-/// All groups, or those in some states.
+/// The type of groups whose members share records.
+const SHARE: &str = "share";
+
+/// All groups, or those of some types and in some states.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     peer: &Peer,
@@ -21,22 +25,36 @@ pub(crate) async fn handle(
     let wanted = |filter: &[StrBytes], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    if !wanted(&request.types_filter, TYPE) {
-        return ListGroupsResponse::default();
-    }
     let sees_all = peer.check_cluster(broker, Operation::Describe).is_ok();
     let visible = |id: &str| sees_all || peer.check_group(broker, Operation::Describe, id).is_ok();
-    let groups = broker.groups().with(|coordinator| {
-        let groups = coordinator.groups();
-        let groups = groups.filter(|group| wanted(&request.states_filter, group.state().name()));
-        let listed = groups.filter(|group| visible(group.id())).map(|group| {
-            ListedGroup::default()
-                .with_group_id(GroupId(group.id().clone()))
-                .with_protocol_type(group.protocol_type())
-                .with_group_state(StrBytes::from_static_str(group.state().name()))
-                .with_group_type(StrBytes::from_static_str(TYPE))
-        });
-        listed.collect()
+    let mut groups: Vec<ListedGroup> = broker.groups().with(|coordinator| {
+        let list = |group: &Group| {
+            let (id, protocol) = (group.id().clone(), group.protocol_type());
+            listed(id, protocol, group.state().name(), CLASSIC)
+        };
+        coordinator.groups().map(list).collect()
+    });
+    groups.extend(broker.queues().list().into_iter().map(|(id, has_members)| {
+        let state = if has_members { "Stable" } else { "Empty" };
+        listed(id, StrBytes::from_static_str(SHARE), state, SHARE)
+    }));
+    groups.retain(|group| {
+        wanted(&request.types_filter, &group.group_type)
+            && wanted(&request.states_filter, &group.group_state)
+            && visible(&group.group_id)
     });
     ListGroupsResponse::default().with_groups(groups)
+}
+
+fn listed(
+    id: StrBytes,
+    protocol: StrBytes,
+    state: &'static str,
+    kind: &'static str,
+) -> ListedGroup {
+    ListedGroup::default()
+        .with_group_id(GroupId(id))
+        .with_protocol_type(protocol)
+        .with_group_state(StrBytes::from_static_str(state))
+        .with_group_type(StrBytes::from_static_str(kind))
 }

@@ -72,7 +72,8 @@ fn find(
         MAX_TIMESTAMP => log.max_timestamp()?,
         // Nothing is ever moved to another storage.
         LATEST_TIERED => None,
-        time_ms if time_ms < 0 => return Err(ResponseError::InvalidRequest.into()),
+        // Another special place, of a later version than this.
+        time_ms if time_ms < 0 => return Err(ResponseError::UnsupportedVersion.into()),
         _ => log.offset_for_time(asked.timestamp, isolation)?,
     })
 }

@@ -149,7 +149,9 @@ fn refuse(
 ) -> PartitionProduceResponse {
     /// From this version on an error has a text.
     const WITH_MESSAGE: i16 = 8;
-    let message = (version >= WITH_MESSAGE).then(|| StrBytes::from_string(error.to_string()));
+    // Clients have texts of their own for codes that say all there is to say.
+    let says_more = version >= WITH_MESSAGE && !matches!(error, LogError::Refused(_));
+    let message = says_more.then(|| StrBytes::from_string(error.to_string()));
     answer
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)

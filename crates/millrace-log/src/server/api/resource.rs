@@ -9,9 +9,11 @@ use crate::error::{LogError, Result};
 use crate::server::Peer;
 use crate::server::access::Operation;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const GROUP: i8 = 32;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
+pub(super) const GROUP: i8 = 32;
 
 /// A thing with configurations.
 pub(super) enum Resource {

@@ -79,7 +79,7 @@ impl TopicConfig {
     pub fn parse(set: &BTreeMap<String, String>) -> Result<Self> {
         for (name, value) in set {
             let known = known_config(name)
-                .ok_or_else(|| LogError::Config(format!("unknown topic config name: `{name}`")))?;
+                .ok_or_else(|| LogError::Config(format!("Unknown topic config name: {name}")))?;
             known.check(value)?;
         }
         let values = Values(set);
@@ -150,7 +150,7 @@ impl KnownConfig {
         let value = value.trim();
         let wrong = |reason: String| {
             Err(LogError::Config(format!(
-                "invalid value `{value}` for configuration `{}`: {reason}",
+                "Invalid value {value} for configuration {}: {reason}",
                 self.name
             )))
         };
