@@ -3,10 +3,11 @@
 #
 #   scripts/kafka-test.sh [embedded|kafka|both] [PART…] [CASE…]
 #
-# PARTs are `python` (librdkafka), `java` (kafka-clients) and `tools` (Kafka's command-line tools and a Kafka
-# Streams program); without one all are run. CASEs are parts of names of cases. What is missing (python3 with
-# an index to install from; java and mvn) is said, and the parts that need it are skipped: with --strict that
-# is a failure.
+# PARTs are `python` (librdkafka), `java` (kafka-clients), `tools` (Kafka's command-line tools and a Kafka
+# Streams program) and `security` (both clients with a broker that asks who they are, over TLS); without one
+# all are run. CASEs are parts of names of cases; one that fits no case is a failure. So is a case that does
+# not come to its end. What is missing (python3 with an index to install from; java and mvn; openssl) is
+# said, and the parts that need it are skipped: with --strict that is a failure.
 #
 # The embedded log is the example of millrace-log in a debug build; MILLRACE_LOG_SERVER is another command to
 # serve it with, such as "target/release/millrace log serve".
@@ -22,7 +23,7 @@ for argument in "$@"; do
         --strict) strict=yes ;;
         both) brokers=(kafka embedded) ;;
         embedded | kafka) brokers+=("$argument") ;;
-        python | java | tools) parts+=("$argument") ;;
+        python | java | tools | security) parts+=("$argument") ;;
         -*)
             echo "kafka-test: there is no option \`$argument\`" >&2
             exit 2
@@ -31,7 +32,7 @@ for argument in "$@"; do
     esac
 done
 [ ${#brokers[@]} -gt 0 ] || brokers=(kafka embedded)
-[ ${#parts[@]} -gt 0 ] || parts=(python java tools)
+[ ${#parts[@]} -gt 0 ] || parts=(python java tools security)
 
 skipped=0
 skip() {
@@ -45,7 +46,9 @@ work=$(mktemp -d "$build/run.XXXXXX")
 finish() {
     scripts/kafka/broker.sh kill "$work/kafka" 2>/dev/null
     scripts/kafka/embedded.sh kill "$work/embedded" 2>/dev/null
-    rm -rf "$work/kafka/log" "$work/embedded/log"
+    scripts/kafka/secure.sh kafka kill "$work/kafka-secure" 2>/dev/null
+    scripts/kafka/secure.sh embedded kill "$work/embedded-secure" 2>/dev/null
+    rm -rf "$work"/*/log
     [ "$failed" -ne 0 ] || rm -rf "$work"
 }
 failed=0
@@ -82,28 +85,66 @@ prepare_embedded() {
     [ -n "${MILLRACE_LOG_SERVER:-}" ] || cargo build --quiet --locked --package millrace-log --example serve
 }
 
+# The programs, whose lines about cases are kept: what was asked for must be among them.
+run_python() {
+    local log=$1
+    shift
+    "$venv/bin/python" scripts/kafka/python/run.py "$@" "${cases[@]}" 2>"$log" | tee -a "$work/cases"
+    return "${PIPESTATUS[0]}"
+}
+
+# run_java LOG BOOTSTRAP [OPTION…]: with options of the machine.
+run_java() {
+    local log=$1 address=$2
+    shift 2
+    java -Xmx512m -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error "$@" \
+        -cp "$classpath:$KAFKA_TEST_CLASSES" Suite "$address" "${cases[@]}" 2>"$log" | tee -a "$work/cases"
+    return "${PIPESTATUS[0]}"
+}
+
+# report BROKER PART BEGAN CODE LOG…
+report() {
+    echo "--- $1, $2: exit code $4 after $((SECONDS - $3)) s"
+    [ "$4" -eq 0 ] || { failed=1 && echo "    logs: ${*:5}"; }
+}
+
 # run_part BROKER CONTROL PART: one part against a broker that runs.
 run_part() {
-    local broker=$1 control=$root/scripts/kafka/$2 part=$3 began=$SECONDS address log result
+    local broker=$1 control=$root/scripts/kafka/$2 part=$3 began=$SECONDS address log
     address=$("$control" address "$work/$broker")
     log=$work/$broker-$part.log
     case $part in
-        python | tools)
-            local options=(--control "$control" "$work/$broker")
-            [ "$part" = python ] || options=(--tools)
-            KAFKA_TEST_DATA=$work/$broker "$venv/bin/python" scripts/kafka/python/run.py "$address" \
-                "${options[@]}" "${cases[@]}" 2>"$log"
-            ;;
-        java)
-            java -Xmx512m -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=error \
-                -cp "$classpath:$KAFKA_TEST_CLASSES" Suite "$address" "${cases[@]}" 2>"$log"
-            ;;
+        python) run_python "$log" "$address" --control "$control" "$work/$broker" ;;
+        tools) KAFKA_TEST_DATA=$work/$broker run_python "$log" "$address" --tools ;;
+        java) run_java "$log" "$address" ;;
     esac
-    result=$?
-    echo "--- $broker, $part: exit code $result after $((SECONDS - began)) s"
-    [ $result -eq 0 ] || { failed=1 && echo "    logs: $log, $work/$broker/server.log"; }
+    report "$broker" "$part" "$began" $? "$log" "$work/$broker/server.log"
 }
 
+# run_security BROKER: both clients against a broker of its own.
+run_security() {
+    local broker=$1 data=$work/$1-secure log=$work/$1-security began=$SECONDS address code=0
+    command -v openssl >/dev/null || { skip "security: there is no openssl"; return; }
+    address=$(scripts/kafka/secure.sh "$broker" start "$data") || { failed=1; return; }
+    [ $has_python = no ] || run_python "$log-python.log" "$address" --security "$data/tls" || code=1
+    [ $has_java = no ] || run_java "$log-java.log" "$address" "-Dkafka.test.secrets=$data/tls" \
+        -Dkafka.test.access=scripts/kafka/java/access.txt || code=1
+    scripts/kafka/secure.sh "$broker" stop "$data"
+    report "$broker" security "$began" $code "$log-*.log" "$data/server.log"
+}
+
+# A name with a slip in it must not pass for a suite that passed.
+check_names() {
+    local name
+    for name in "${cases[@]}"; do
+        grep -qE "^(pass|FAIL) +[^ ]*$name" "$work/cases" || {
+            echo "kafka-test: no case with \`$name\` in its name was run"
+            failed=1
+        }
+    done
+}
+
+: >"$work/cases"
 prepare_python
 prepare_java
 for broker in "${brokers[@]}"; do
@@ -115,17 +156,21 @@ for broker in "${brokers[@]}"; do
         skip "real Kafka needs java and its jars"
         continue
     fi
-    echo "=== $broker: $("scripts/kafka/$control" start "$work/$broker")"
-    "scripts/kafka/$control" pid "$work/$broker" >/dev/null || { failed=1; continue; }
+    if [ "${parts[*]}" != security ]; then
+        echo "=== $broker: $("scripts/kafka/$control" start "$work/$broker")"
+        "scripts/kafka/$control" pid "$work/$broker" >/dev/null || { failed=1; continue; }
+    fi
     for part in "${parts[@]}"; do
         case $part in
-            python) [ $has_python = yes ] ;;
-            java) [ $has_java = yes ] ;;
-            tools) [ $has_python = yes ] && [ $has_java = yes ] ;;
-        esac && run_part "$broker" "$control" "$part"
+            python) [ $has_python = no ] || run_part "$broker" "$control" "$part" ;;
+            java) [ $has_java = no ] || run_part "$broker" "$control" "$part" ;;
+            tools) [ $has_python$has_java != yesyes ] || run_part "$broker" "$control" "$part" ;;
+            security) run_security "$broker" ;;
+        esac
     done
     "scripts/kafka/$control" stop "$work/$broker"
 done
+check_names
 
 [ $skipped -eq 0 ] || [ $strict = no ] || failed=1
 [ $failed -eq 0 ] && echo "kafka-test: passed" || echo "kafka-test: FAILED"

@@ -33,8 +33,8 @@ final class Check {
         }
     }
 
-    /** The action must fail by one of these exceptions, itself or as a cause. */
-    static void refused(Callable<?> action, Class<?>... expected) throws Exception {
+    /** The action must fail by one of these exceptions, itself or as a cause; returns it. */
+    static Throwable refused(Callable<?> action, Class<?>... expected) throws Exception {
         String wanted = Arrays.toString(expected);
         Object result;
         try {
@@ -44,7 +44,7 @@ final class Check {
             for (; cause != null; cause = cause.getCause()) {
                 for (Class<?> one : expected) {
                     if (one.isInstance(cause)) {
-                        return;
+                        return cause;
                     }
                 }
             }

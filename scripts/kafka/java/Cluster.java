@@ -25,10 +25,13 @@ import org.apache.kafka.common.serialization.StringSerializer;
 final class Cluster implements AutoCloseable {
     final String bootstrap;
     final Admin admin;
+    /** What every client is given. */
+    private final Map<String, Object> settings;
 
-    Cluster(String bootstrap) {
+    Cluster(String bootstrap, Map<String, Object> settings) {
         this.bootstrap = bootstrap;
-        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
+        this.settings = settings;
+        this.admin = Admin.create(with());
     }
 
     @Override
@@ -74,7 +77,8 @@ final class Cluster implements AutoCloseable {
     }
 
     private Map<String, Object> with(Object... settings) {
-        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", bootstrap));
+        Map<String, Object> all = new HashMap<>(this.settings);
+        all.put("bootstrap.servers", bootstrap);
         for (int i = 0; i < settings.length; i += 2) {
             all.put((String) settings[i], settings[i + 1]);
         }

@@ -29,7 +29,7 @@ final class QueueCases {
     private QueueCases() {}
 
     /** Share groups are a preview in Apache Kafka 4.1, and must be switched on. */
-    private static synchronized void enable(Cluster cluster) throws Exception {
+    static synchronized void enable(Cluster cluster) throws Exception {
         var features = cluster.admin.describeFeatures().featureMetadata().get();
         var finalized = features.finalizedFeatures().get("share.version");
         boolean known = features.supportedFeatures().containsKey("share.version");

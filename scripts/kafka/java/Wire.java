@@ -4,6 +4,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.net.Socket;
 import java.nio.ByteBuffer;
+import javax.net.SocketFactory;
 import org.apache.kafka.common.message.RequestHeaderData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
@@ -17,18 +18,26 @@ final class Wire implements AutoCloseable {
     private int correlation;
 
     Wire(Cluster cluster) throws IOException {
-        String[] address = cluster.bootstrap.split(":");
-        socket = new Socket(address[0], Integer.parseInt(address[1]));
+        this(cluster.bootstrap, SocketFactory.getDefault());
+    }
+
+    Wire(String bootstrap, SocketFactory sockets) throws IOException {
+        String[] address = bootstrap.split(":");
+        socket = sockets.createSocket(address[0], Integer.parseInt(address[1]));
         socket.setSoTimeout(30_000);
     }
 
     @SuppressWarnings("unchecked")
     <T extends ApiMessage> T send(ApiKeys key, int version, ApiMessage body) throws IOException {
+        return (T) ask(key, version, body).data();
+    }
+
+    AbstractResponse ask(ApiKeys key, int version, ApiMessage body) throws IOException {
         RequestHeader header = new RequestHeader(key, (short) version, "wire", correlation++);
         RequestHeaderData data = header.data();
         ByteBuffer request = RequestUtils.serialize(data, header.headerVersion(), body, (short) version);
         sendBytes(request.array(), request.arrayOffset() + request.position(), request.remaining());
-        return (T) AbstractResponse.parseResponse(ByteBuffer.wrap(receive()), header).data();
+        return AbstractResponse.parseResponse(ByteBuffer.wrap(receive()), header);
     }
 
     void sendBytes(byte[] bytes, int offset, int length) throws IOException {

@@ -367,6 +367,9 @@ def a_member_that_was_put_out_cannot_commit(cluster):
             "_STATE",
             "_ASSIGNMENT_LOST",
         )
+        # librdkafka waits for ever in close() if it must then still tell that the partition was lost
+        # (seen in 1 of 36 runs, and in 3 of 18 against real Kafka: it waits for its own thread, not for an answer).
+        eventually(lambda: slow.poll(0.5) is None, "it has heard what became of its partition")
         slow.close()
 
 

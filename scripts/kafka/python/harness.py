@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 CASES = {}
 RESTARTING_CASES = {}
 TOOL_CASES = {}
+SECURITY_CASES = {}
 WAIT_S = 30
 
 
@@ -39,6 +40,12 @@ def restarting_case(function):
 def tool_case(function):
     """A case that runs programs of Kafka's: each is a JVM, so that few of them run at once."""
     TOOL_CASES[function.__name__] = function
+    return function
+
+
+def security_case(function):
+    """A case for a broker that asks clients who they are."""
+    SECURITY_CASES[function.__name__] = function
     return function
 
 
@@ -80,9 +87,11 @@ def dotted(settings):
 
 
 class Cluster:
-    def __init__(self, bootstrap):
+    def __init__(self, bootstrap, **settings):
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        # What every client is given.
+        self.common = {"bootstrap.servers": bootstrap, **dotted(settings)}
+        self.admin = AdminClient(self.common)
 
     def name(self, prefix="t"):
         return f"{prefix}-{uuid.uuid4().hex[:12]}"
@@ -102,12 +111,12 @@ class Cluster:
         return len(metadata.partitions)
 
     def producer(self, **settings):
-        return Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 1, **dotted(settings)})
+        return Producer({**self.common, "linger.ms": 1, **dotted(settings)})
 
     def consumer(self, group=None, **settings):
         return Consumer(
             {
-                "bootstrap.servers": self.bootstrap,
+                **self.common,
                 "group.id": group or self.name("g"),
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,

@@ -124,6 +124,12 @@ impl Session {
             _ => None,
         });
         let Some((exchange, mechanism, bare)) = taken else {
+            // Who has chosen no mechanism yet gets no second try.
+            self.with(|state| {
+                if matches!(state, State::Unproved) {
+                    *state = State::Failed;
+                }
+            });
             let reason = "SaslAuthenticate request received after successful authentication";
             return Err(LogError::rejected(ResponseError::IllegalSaslState, reason));
         };
@@ -146,13 +152,17 @@ impl Session {
                 tracing::warn!(%mechanism, reason, "a client did not prove who it is");
                 broker.seams().clock.sleep(FAILURE_PAUSE).await;
                 self.with(|state| *state = State::Failed);
-                Err(LogError::rejected(
-                    ResponseError::SaslAuthenticationFailed,
-                    format!(
+                // In Kafka's words, which clients show and some look for.
+                let told = match mechanism {
+                    SaslMechanism::Plain => {
+                        "Authentication failed: Invalid username or password".to_owned()
+                    }
+                    SaslMechanism::Scram(_) => format!(
                         "Authentication failed during authentication due to invalid credentials \
                          with SASL mechanism {mechanism}"
                     ),
-                ))
+                };
+                Err(LogError::rejected(ResponseError::SaslAuthenticationFailed, told))
             }
         }
     }

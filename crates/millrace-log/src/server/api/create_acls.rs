@@ -69,9 +69,6 @@ fn entry(asked: &AclCreation) -> Result<Acl> {
     if !asked.principal.contains(':') {
         return Err(invalid("Could not parse principal: no `:` is present in it"));
     }
-    if asked.host.is_empty() {
-        return Err(invalid("Host should not be empty"));
-    }
     Ok(Acl {
         kind,
         name: asked.resource_name.to_string(),

@@ -5,9 +5,8 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::operations::{CLUSTER, NOT_ASKED};
+use super::operations::{self, NOT_ASKED};
 use crate::broker::{Broker, NODE_ID};
-use crate::security::acl::{CLUSTER_NAME, Kind};
 use crate::server::Peer;
 
 /// From this version on a client says whether it means brokers or controllers.
@@ -42,7 +41,7 @@ pub(crate) async fn handle(
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port));
     let operations = match request.include_cluster_authorized_operations {
-        true => peer.allowed_of(broker, CLUSTER, Kind::Cluster, CLUSTER_NAME),
+        true => operations::of_cluster(broker, peer),
         false => NOT_ASKED,
     };
     response

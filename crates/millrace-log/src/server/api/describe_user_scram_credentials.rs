@@ -22,7 +22,15 @@ pub(crate) async fn handle(
     _version: i16,
 ) -> DescribeUserScramCredentialsResponse {
     if let Err(code) = peer.check_cluster(broker, Operation::Describe) {
-        return DescribeUserScramCredentialsResponse::default().with_error_code(code.code());
+        // For each user too, which is where clients look.
+        let refused = request.users.unwrap_or_default().into_iter().map(|user| {
+            DescribeUserScramCredentialsResult::default()
+                .with_user(user.name)
+                .with_error_code(code.code())
+        });
+        return DescribeUserScramCredentialsResponse::default()
+            .with_error_code(code.code())
+            .with_results(refused.collect());
     }
     let asked: Vec<StrBytes> = match request.users {
         Some(users) if !users.is_empty() => users.into_iter().map(|user| user.name).collect(),

@@ -10,9 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::create_topics::may_create_topic;
-use super::operations::{CLUSTER, NOT_ASKED, TOPIC};
+use super::operations::{self, NOT_ASKED, TOPIC};
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID, NewTopic, Topic, check_topic_name};
-use crate::security::acl::{CLUSTER_NAME, Kind};
+use crate::security::acl::Kind;
 use crate::server::Peer;
 use crate::server::access::Operation;
 
@@ -67,7 +67,7 @@ pub(crate) async fn handle(
         .with_controller_id(node)
         .with_topics(topics)
         .with_cluster_authorized_operations(if cluster {
-            peer.allowed_of(broker, CLUSTER, Kind::Cluster, CLUSTER_NAME)
+            operations::of_cluster(broker, peer)
         } else {
             NOT_ASKED
         })
@@ -83,14 +83,13 @@ async fn describe_asked(
     let name = match asked.name {
         Some(name) if asked.topic_id.is_nil() => name,
         _ => {
-            return match broker.topics().get_by_id(asked.topic_id) {
-                // Who may not see a topic is told of no such id.
-                Some(topic)
-                    if peer.check_topic(broker, Operation::Describe, &topic.name).is_ok() =>
-                {
-                    describe(&topic)
-                }
-                _ => missing(None, asked.topic_id, ResponseError::UnknownTopicId),
+            let found = broker.topics().get_by_id(asked.topic_id);
+            let found = found.ok_or(ResponseError::UnknownTopicId).and_then(|topic| {
+                peer.check_topic(broker, Operation::Describe, &topic.name).map(|()| topic)
+            });
+            return match found {
+                Ok(topic) => describe(&topic),
+                Err(code) => missing(None, asked.topic_id, code),
             };
         }
     };

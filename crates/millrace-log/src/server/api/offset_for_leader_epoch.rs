@@ -22,7 +22,9 @@ pub(crate) async fn handle(
     let topics = request.topics.into_iter().map(|asked| {
         let ends = asked.partitions.iter().map(|partition| {
             let end = EpochEndOffset::default().with_partition(partition.partition);
-            let allowed = peer.check_topic(broker, Operation::Describe, &asked.topic);
+            let allowed = peer
+                .check_cluster(broker, Operation::ClusterAction)
+                .or_else(|_| peer.check_topic(broker, Operation::Describe, &asked.topic));
             match allowed.and_then(|()| find(broker, &asked.topic, partition)) {
                 Ok(Some(offset)) => end.with_leader_epoch(LEADER_EPOCH).with_end_offset(offset),
                 Ok(None) => end.with_leader_epoch(-1).with_end_offset(-1),

@@ -1,5 +1,10 @@
 //! Which operations a client may do, as bits of a number.
 
+use crate::broker::Broker;
+use crate::security::acl::{CLUSTER_NAME, Kind};
+use crate::server::Peer;
+use crate::server::access::Operation;
+
 /// What stands for "not asked for".
 pub(super) const NOT_ASKED: i32 = i32::MIN;
 
@@ -22,7 +27,7 @@ pub(super) const TOPIC: i32 =
 pub(super) const GROUP: i32 = bits(&[READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);
 
 /// All that can be done with a cluster.
-pub(super) const CLUSTER: i32 = bits(&[
+const CLUSTER: i32 = bits(&[
     CREATE,
     ALTER,
     DESCRIBE,
@@ -31,6 +36,14 @@ pub(super) const CLUSTER: i32 = bits(&[
     ALTER_CONFIGS,
     IDEMPOTENT_WRITE,
 ]);
+
+/// Those with the cluster that a client may do, if it may know: none else, as in Kafka.
+pub(super) fn of_cluster(broker: &Broker, peer: &Peer) -> i32 {
+    match peer.check_cluster(broker, Operation::Describe) {
+        Ok(()) => peer.allowed_of(broker, CLUSTER, Kind::Cluster, CLUSTER_NAME),
+        Err(_) => 0,
+    }
+}
 
 const fn bits(operations: &[u32]) -> i32 {
     let mut bits = 0;

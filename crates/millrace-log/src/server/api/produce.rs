@@ -17,7 +17,7 @@ use crate::broker::{Broker, Topic};
 use crate::error::{LogError, Result};
 use crate::server::Peer;
 use crate::server::access::Operation;
-use crate::storage::records::Batches;
+use crate::storage::records::{BatchHeader, Batches};
 use crate::storage::{Appended, Origin, PartitionLog};
 use crate::transaction::{Admission, Producer, refused_batch};
 
@@ -47,6 +47,7 @@ pub(crate) fn begin(
     };
     let acks_are_known = matches!(request.acks, -1..=1);
     let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let may_write = check_transactional_id(broker, peer, &request);
     for (topic_place, data) in request.topic_data.into_iter().enumerate() {
         let topic = find_topic(
             broker,
@@ -58,13 +59,14 @@ pub(crate) fn begin(
         let mut answer =
             TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
         for (place, partition) in data.partition_data.into_iter().enumerate() {
-            let appended = match &topic {
+            let appended = match (&topic, may_write) {
                 _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks.into()),
-                Err(code) => Err((*code).into()),
-                Ok(topic) => {
+                (_, Err(code)) => Err(code.into()),
+                (Err(code), _) => Err((*code).into()),
+                (Ok(topic), _) => {
                     let admit = |records: &Bytes| {
                         let place = (topic.name.as_str(), partition.index);
-                        admit(broker, peer, transactional_id, place, records, version)
+                        admit(broker, transactional_id, place, records, version)
                     };
                     append(topic, partition.index, partition.records, admit)
                 }
@@ -100,11 +102,31 @@ fn append(
     Ok((log.clone(), appended))
 }
 
+fn headers(records: &Bytes) -> impl Iterator<Item = BatchHeader> + use<> {
+    Batches::new(records.clone()).map_while(|batch| batch.ok().map(|(header, _)| header))
+}
+
+/// A request with a transactional batch in it is refused whole if the client may not write under its
+/// transactional id, whatever it may do with the topics.
+fn check_transactional_id(
+    broker: &Broker,
+    peer: &Peer,
+    request: &ProduceRequest,
+) -> Result<(), ResponseError> {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let mut batches = partitions.filter_map(|data| data.records.as_ref()).flat_map(headers);
+    if !batches.any(|header| header.attributes.is_transactional()) {
+        return Ok(());
+    }
+    let id = request.transactional_id.as_ref();
+    let id = id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
+    peer.check_transactional_id(broker, Operation::Write, id)
+}
+
 /// Checks that transactional batches belong to an open transaction of their partition. What is
 /// wrong with batches otherwise is for the partition to say.
 fn admit(
     broker: &Broker,
-    peer: &Peer,
     transactional_id: Option<&str>,
     (topic, partition): (&str, i32),
     records: &Bytes,
@@ -112,14 +134,11 @@ fn admit(
 ) -> Result<Option<Admission>, ResponseError> {
     /// From this version on clients know that a transaction may have to be aborted.
     const KNOWS_ABORTABLE: i16 = 11;
-    let headers =
-        Batches::new(records.clone()).map_while(|batch| batch.ok().map(|(header, _)| header));
-    let mut producers = headers
+    let mut producers = headers(records)
         .filter(|header| header.attributes.is_transactional())
         .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch });
     let Some(producer) = producers.next() else { return Ok(None) };
     let id = transactional_id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
-    peer.check_transactional_id(broker, Operation::Write, id)?;
     if producers.any(|other| other != producer) {
         return Err(ResponseError::InvalidProducerIdMapping);
     }

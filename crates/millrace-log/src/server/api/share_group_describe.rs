@@ -31,7 +31,10 @@ pub(crate) async fn handle(
             true => peer.allowed_of(broker, operations::GROUP, Kind::Group, &group),
             false => operations::NOT_ASKED,
         };
-        describe(broker, peer, group).with_authorized_operations(operations)
+        match describe(broker, peer, group) {
+            missing if missing.error_code != 0 => missing,
+            found => found.with_authorized_operations(operations),
+        }
     });
     ShareGroupDescribeResponse::default().with_groups(groups.collect())
 }
