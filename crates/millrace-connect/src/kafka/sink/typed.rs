@@ -21,6 +21,7 @@ use crate::kafka::properties::ClientProperties;
 /// ```
 /// use millrace_connect::kafka::{DeliveryGuarantee, KafkaSink};
 ///
+/// #[derive(Clone)]
 /// struct Order {
 ///     customer: String,
 ///     cents: i64,
