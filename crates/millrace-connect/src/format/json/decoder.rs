@@ -1,9 +1,10 @@
 //! Lines of JSON to rows.
 //!
-//! `arrow-json` takes the lines apart. Columns of simple types are asked of it as texts, which
-//! then are parsed as in csv: so numbers and timestamps have one set of rules, and a value that
-//! does not fit is found with its place. Nested columns are left to `arrow-json`. Where it refuses
-//! a batch, each line is tried alone, to find the bad ones.
+//! `arrow-json` takes the lines apart, or, where all columns are simple and all lines plainly good,
+//! a scan of our own that is faster. Columns of simple types are had as texts, which then are parsed
+//! as in csv: so numbers and timestamps have one set of rules, and a value that does not fit is
+//! found with its place. Nested columns are left to `arrow-json`. Where it refuses a batch, each line
+//! is tried alone, to find the bad ones.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millrace_core::{BadRecord, Error, Result, SplitId};
 
 use super::JsonFormat;
+use super::flat::{FlatCells, FlatScanner};
 use super::scan::field_value;
 use crate::format::ReadSchema;
 use crate::format::cells::{self, Cells};
@@ -29,15 +31,17 @@ pub(crate) struct JsonDecoder {
     texts: SchemaRef,
     /// Room for so many rows, with the decoder that has it.
     decoder: Option<(usize, Decoder)>,
+    /// None with nested columns.
+    flat: Option<FlatScanner>,
     lines: Vec<Line>,
 }
 
 /// Where a line stands in the chunk.
 #[derive(Clone, Copy)]
-struct Line {
-    start: usize,
-    end: usize,
-    lines_above: u64,
+pub(super) struct Line {
+    pub start: usize,
+    pub end: usize,
+    pub lines_above: u64,
 }
 
 impl JsonDecoder {
@@ -49,8 +53,12 @@ impl JsonDecoder {
             };
             Field::new(field.name(), data_type, true)
         });
+        let fields_read = read.projected.fields();
+        let simple = fields_read.iter().all(|field| !is_nested(field.data_type()));
+        let flat = simple.then(|| FlatScanner::new(fields_read.iter().map(|f| f.name().as_str())));
         JsonDecoder {
             format,
+            flat,
             schema: read.projected.clone(),
             texts: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             decoder: None,
@@ -129,6 +137,21 @@ impl JsonDecoder {
         }
     }
 
+    /// By `arrow-json`: all lines at once, or one by one when some are bad.
+    fn decode_slowly(
+        &mut self,
+        chunk: &Chunk<'_>,
+        bad: &mut Vec<BadRecord>,
+    ) -> Result<Option<RecordBatch>> {
+        let lines = std::mem::take(&mut self.lines);
+        let together = self.decode_together(chunk.bytes, &lines)?;
+        self.lines = lines;
+        match together {
+            Some(texts) => Ok(Some(texts)),
+            None => self.decode_one_by_one(chunk, bad),
+        }
+    }
+
     /// Leaves the bad lines out and tells them.
     fn decode_one_by_one(
         &mut self,
@@ -190,12 +213,12 @@ impl JsonDecoder {
         }
     }
 
-    /// Parses the texts. Rows that turn out bad are left out and told.
-    fn build(&self, chunk: &Chunk<'_>, texts: &RecordBatch, decoded: &mut Decoded) -> Result<()> {
-        let rows = texts.num_rows();
+    /// Makes the columns. Rows that turn out bad are left out and told.
+    fn build(&self, chunk: &Chunk<'_>, found: &[Found<'_>], decoded: &mut Decoded) -> Result<()> {
+        let rows = self.lines.len();
         let mut bad_rows = vec![false; rows];
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.num_columns());
-        for (field, text) in self.schema.fields().iter().zip(texts.columns()) {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(found.len());
+        for (field, found) in self.schema.fields().iter().zip(found) {
             let (bad, nulled) = (&mut decoded.bad, &mut decoded.nulled_cells);
             let mut on_bad = |row: usize, cause: String| {
                 if self.format.cell_errors == CellErrors::Null && field.is_nullable() {
@@ -205,21 +228,23 @@ impl JsonDecoder {
                 }
             };
             if self.format.fail_on_missing_field {
-                self.check_missing(chunk, field.name(), text, &mut on_bad);
+                self.check_missing(chunk, field.name(), found, &mut on_bad);
             }
-            if is_nested(field.data_type()) {
-                if !field.is_nullable() {
-                    for row in (0..rows).filter(|&row| text.is_null(row)) {
-                        let cause =
-                            format!("column `{}` is NULL, but declared NOT NULL", field.name());
-                        on_bad(row, cause);
+            let style = self.format.style;
+            columns.push(match found {
+                Found::Flat(cells) => cells::build(field, style, cells, &mut on_bad)?,
+                Found::Texts(cells) => cells::build(field, style, cells, &mut on_bad)?,
+                Found::Made(array) => {
+                    if !field.is_nullable() {
+                        for row in (0..rows).filter(|&row| array.is_null(row)) {
+                            let cause =
+                                format!("column `{}` is NULL, but declared NOT NULL", field.name());
+                            on_bad(row, cause);
+                        }
                     }
+                    (*array).clone()
                 }
-                columns.push(text.clone());
-            } else {
-                let cells = TextCells(text.as_string::<i32>());
-                columns.push(cells::build(field, self.format.style, &cells, &mut on_bad)?);
-            }
+            });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let broken = |cause| Error::report("json columns do not fit together").caused_by(cause);
@@ -241,10 +266,10 @@ impl JsonDecoder {
         &self,
         chunk: &Chunk<'_>,
         name: &str,
-        array: &ArrayRef,
+        found: &Found<'_>,
         on_bad: &mut dyn FnMut(usize, String),
     ) {
-        for row in (0..array.len()).filter(|&row| array.is_null(row)) {
+        for row in (0..self.lines.len()).filter(|&row| found.is_null(row)) {
             let line = self.lines[row];
             if field_value(&chunk.bytes[line.start..line.end], name).is_none() {
                 on_bad(row, format!("field `{name}` is missing"));
@@ -257,6 +282,19 @@ impl JsonDecoder {
         let text = &chunk.bytes[line.start..line.end];
         let column = field_value(text, name).map(|range| range.start as u64 + 1);
         chunk.bad_record(line.start, line.lines_above, column, cause, text)
+    }
+}
+
+#[cfg(test)]
+impl JsonDecoder {
+    /// Whether the fast way vouches for a line.
+    pub fn vouches(&mut self, line: &[u8]) -> bool {
+        let whole = Line { start: 0, end: line.len(), lines_above: 0 };
+        self.flat.as_mut().is_some_and(|flat| flat.scan(line, &[whole]))
+    }
+
+    pub fn forget_the_fast_way(&mut self) {
+        self.flat = None;
     }
 }
 
@@ -288,18 +326,45 @@ impl JsonDecoder {
         if self.lines.is_empty() {
             return Ok(decoded);
         }
-        let lines = std::mem::take(&mut self.lines);
-        let together = self.decode_together(chunk.bytes, &lines)?;
-        self.lines = lines;
-        let texts = match together {
-            Some(texts) => Some(texts),
-            None => self.decode_one_by_one(chunk, &mut decoded.bad)?,
-        };
-        if let Some(texts) = texts {
-            self.build(chunk, &texts, &mut decoded)?;
+        if self.flat.as_mut().is_some_and(|flat| flat.scan(chunk.bytes, &self.lines))
+            && let Some(flat) = &self.flat
+        {
+            let columns = 0..self.schema.fields().len();
+            let found: Vec<_> =
+                columns.map(|column| Found::Flat(flat.cells(chunk.bytes, column))).collect();
+            self.build(chunk, &found, &mut decoded)?;
+        } else if let Some(texts) = self.decode_slowly(chunk, &mut decoded.bad)? {
+            let of = |(field, array): (&Arc<Field>, _)| Found::of(field, array);
+            let found: Vec<_> = self.schema.fields().iter().zip(texts.columns()).map(of).collect();
+            self.build(chunk, &found, &mut decoded)?;
         }
         decoded.bad.sort_by_key(|record| record.offset);
         Ok(decoded)
+    }
+}
+
+/// What the lines have for a column.
+enum Found<'a> {
+    Flat(FlatCells<'a>),
+    Texts(TextCells<'a>),
+    /// The values themselves.
+    Made(&'a ArrayRef),
+}
+
+impl<'a> Found<'a> {
+    fn of(field: &Field, array: &'a ArrayRef) -> Self {
+        match is_nested(field.data_type()) {
+            true => Found::Made(array),
+            false => Found::Texts(TextCells(array.as_string())),
+        }
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Found::Flat(cells) => cells.get(row).is_none(),
+            Found::Texts(cells) => cells.0.is_null(row),
+            Found::Made(array) => array.is_null(row),
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod decoder;
 mod encoder;
+mod flat;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 
