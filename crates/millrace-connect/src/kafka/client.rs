@@ -36,6 +36,10 @@ impl ClientContext for LoggedClient {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is no error; readers hear of it by themselves.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         // librdkafka goes on trying by itself; what it gives up on comes as the answer to a call.
         tracing::warn!("kafka client of {}: {error}: {reason}", self.owner);
     }

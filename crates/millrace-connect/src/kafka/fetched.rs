@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::message::Timestamp;
 
+use super::queue::Record;
 use crate::format::message::Messages;
 
 /// Records in their order, as columns.
@@ -46,21 +47,15 @@ impl Fetched {
     }
 
     /// Copies a record out of the client's memory, so that it can fetch ahead into it.
-    pub fn push(&mut self, message: &BorrowedMessage<'_>) {
-        self.offsets.push(message.offset());
-        self.timestamps.push(message.timestamp());
-        self.values.push(message.payload());
+    pub fn push(&mut self, record: Record<'_>) {
+        self.offsets.push(record.offset());
+        self.timestamps.push(record.timestamp());
+        self.values.push(record.value());
         if self.wanted.keys {
-            self.keys.push(message.key());
+            self.keys.push(record.key());
         }
         if self.wanted.headers {
-            let headers = message.headers().map(|headers| {
-                let one = |header: rdkafka::message::Header<'_, &[u8]>| {
-                    (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-                };
-                headers.iter().map(one).collect()
-            });
-            self.headers.push(headers.unwrap_or_default());
+            self.headers.push(record.headers());
         }
     }
 

@@ -12,6 +12,7 @@ mod offsets;
 mod options;
 mod position;
 mod properties;
+mod queue;
 mod reader;
 mod rows;
 mod sink;

@@ -21,6 +21,7 @@
 //! read; one behind its end that the topic was made anew. Both are errors, unless
 //! `properties.auto.offset.reset` says where to go on; then the lost range is told.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,18 +29,18 @@ use async_trait::async_trait;
 use millrace_core::seam::Seams;
 use millrace_core::{Error, Read, ReadBatch, Result, Split, SplitId, SplitReader};
 use rdkafka::consumer::Consumer;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::client::{LoggedClient, client_error};
+use super::client::client_error;
 use super::consumer::{ConsumerSettings, Consumers, SourceConsumer};
 use super::decode::Decoder;
 use super::fetched::Fetched;
 use super::position::{Position, TopicPartition};
+use super::queue::{Record, RecordQueue};
 use crate::blocking::blocking;
 
 /// A batch ends when its records take so much.
@@ -63,7 +64,7 @@ pub(crate) struct PartitionReader {
     partition: TopicPartition,
     split: SplitId,
     consumer: Arc<SourceConsumer>,
-    queue: Option<PartitionQueue<LoggedClient>>,
+    queue: Option<RecordQueue>,
     arrived: Arc<Notify>,
     fetched: Fetched,
     next_offset: i64,
@@ -121,13 +122,10 @@ impl PartitionReader {
         self.consumer = consumers.for_partition(*subtask, settings, &self.partition)?;
         let consumer = &self.consumer;
         let failed = |cause| client_error(format!("{} cannot be read", self.partition), cause);
-        let TopicPartition { topic, partition } = &self.partition;
         // Before it is assigned, so that nothing comes through the consumer's own queue.
-        let queue = consumer.split_partition_queue(topic, *partition);
-        let mut queue =
-            queue.ok_or_else(|| Error::report(format!("{} has no queue", self.partition)))?;
         let arrived = Arc::clone(&self.arrived);
-        queue.set_nonempty_callback(move || arrived.notify_one());
+        let queue = RecordQueue::split(consumer, &self.partition, move || arrived.notify_one())?;
+        let TopicPartition { topic, partition } = &self.partition;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, *partition, Offset::Offset(self.next_offset))
             .map_err(failed)?;
@@ -203,38 +201,52 @@ impl PartitionReader {
     /// # Errors
     /// The client's: the caller looks at `AutoOffsetReset`.
     fn fetch(&mut self) -> Result<(), KafkaError> {
-        let Some(queue) = &self.queue else { return Ok(()) };
-        while self.fetched.len() < self.parts.batch_rows && self.fetched.bytes() < BATCH_BYTES {
-            match queue.poll(Duration::ZERO) {
-                None => return Ok(()),
-                Some(Ok(message)) => {
-                    let offset = message.offset();
-                    if offset < self.next_offset {
-                        continue;
-                    }
-                    self.at_end = false;
-                    if self.stop.is_some_and(|stop| offset >= stop) {
-                        self.ended = true;
-                        return Ok(());
-                    }
-                    self.fetched.push(&message);
-                    self.next_offset = offset + 1;
-                    if self.reached_stop() {
-                        self.ended = true;
-                        return Ok(());
-                    }
+        let Some(mut queue) = self.queue.take() else { return Ok(()) };
+        let mut result = Ok(());
+        while result.is_ok() && !self.ended && self.fetched.bytes() < BATCH_BYTES {
+            let room = self.parts.batch_rows.saturating_sub(self.fetched.len());
+            let taken = queue.take(room, |record| match self.take(record) {
+                Ok(flow) => flow,
+                Err(cause) => {
+                    result = Err(cause);
+                    ControlFlow::Break(())
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.at_end = true;
-                    if self.stop.is_some_and(|stop| stop <= self.known_end) {
-                        self.ended = true;
-                    }
-                    return Ok(());
-                }
-                Some(Err(cause)) => return Err(cause),
+            });
+            if taken == 0 {
+                break;
             }
         }
-        Ok(())
+        self.queue = Some(queue);
+        result
+    }
+
+    /// Takes a record, or what the client says instead. Breaks off where the read ends.
+    fn take(
+        &mut self,
+        record: Result<Record<'_>, KafkaError>,
+    ) -> Result<ControlFlow<()>, KafkaError> {
+        match record {
+            Ok(record) => {
+                let offset = record.offset();
+                if offset < self.next_offset {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                self.at_end = false;
+                if self.stop.is_none_or(|stop| offset < stop) {
+                    self.fetched.push(record);
+                    self.next_offset = offset + 1;
+                    self.ended = self.reached_stop();
+                } else {
+                    self.ended = true;
+                }
+            }
+            Err(KafkaError::PartitionEOF(_)) => {
+                self.at_end = true;
+                self.ended = self.stop.is_some_and(|stop| stop <= self.known_end);
+            }
+            Err(cause) => return Err(cause),
+        }
+        Ok(if self.ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// At the partition's end, but not known to be behind the stop offset: looks whether the end
