@@ -57,6 +57,11 @@ impl DataLock {
         Ok(lock)
     }
 
+    /// Lets go of the directory before this is dropped: all its files are closed.
+    pub(super) fn release(&self) -> Result<()> {
+        self.file.unlock().map_err(LogError::io("unlock", &self.path))
+    }
+
     /// Writes down who holds the lock, and where it listens.
     pub(super) fn describe(&mut self, address: Option<SocketAddr>) -> Result<()> {
         let holder = Holder { pid: std::process::id(), address };

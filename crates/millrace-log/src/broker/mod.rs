@@ -217,7 +217,8 @@ impl Broker {
                 outcome = outcome.and(partition.close());
             }
         }
-        outcome
+        // A task that is about to end may have the broker for a moment yet.
+        outcome.and(self.lock.lock().unwrap_or_else(PoisonError::into_inner).release())
     }
 }
 
