@@ -18,13 +18,17 @@ use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json
 use super::topic_name::{check_topic_name, collide};
 use crate::config::FsyncPolicy;
 use crate::error::{LogError, Result};
-use crate::storage::{PartitionLog, TopicConfig};
+use crate::storage::{OpenFiles, PartitionLog, TopicConfig};
 
 /// The version of `topic.json` that is written.
 const TOPIC_VERSION: u32 = 1;
 
 /// Partitions of one topic: each takes files and memory.
 const MAX_PARTITIONS: i32 = 10_000;
+
+/// Files of closed segments that all partitions together have open. Each partition has one more,
+/// that of the segment which is written to.
+const OPEN_FILES: usize = 256;
 
 /// A topic as it is at one time.
 #[derive(Debug)]
@@ -102,6 +106,8 @@ pub struct Topics {
     deleted_dir: PathBuf,
     seams: Seams,
     fsync: FsyncPolicy,
+    /// Of all partitions.
+    files: Arc<OpenFiles>,
     /// Held while a topic is made, changed or deleted.
     changing: Mutex<()>,
     known: RwLock<Known>,
@@ -123,6 +129,7 @@ impl Topics {
             deleted_dir: data_dir.join("deleted"),
             seams,
             fsync,
+            files: OpenFiles::new(OPEN_FILES),
             changing: Mutex::default(),
             known: RwLock::default(),
         };
@@ -193,7 +200,8 @@ impl Topics {
         config: &TopicConfig,
     ) -> Result<Arc<PartitionLog>> {
         let dir = self.topics_dir.join(topic).join(index.to_string());
-        PartitionLog::open(&dir, config.clone(), self.fsync, self.seams.clone()).map(Arc::new)
+        let (config, seams, files) = (config.clone(), self.seams.clone(), self.files.clone());
+        PartitionLog::open_among(&dir, config, self.fsync, seams, files).map(Arc::new)
     }
 
     /// The topic of this name.

@@ -75,6 +75,9 @@ pub(super) fn replay(log: &PartitionLog, coordinator: &mut Coordinator, now: Mom
         let before = offset;
         for found in Batches::new(fetched.records) {
             let (header, batch) = found.map_err(|error| damaged(log, offset, error))?;
+            // Opening the log may not have read it.
+            let intact = header.verify(&batch);
+            intact.map_err(|error| damaged(log, header.base_offset, error))?;
             replay_batch(&header, &batch, coordinator, now)
                 .map_err(|reason| damaged(log, header.base_offset, reason))?;
             offset = header.next_offset();

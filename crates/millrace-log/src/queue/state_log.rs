@@ -32,6 +32,8 @@ pub(super) fn replay(log: &PartitionLog, mut apply: impl FnMut(QueueRecord)) -> 
             let (header, batch) = batch.map_err(|error| damaged(log, offset, &error))?;
             offset = header.next_offset();
             let damaged = |error: &dyn std::fmt::Display| damaged(log, header.base_offset, error);
+            // Opening the log may not have read it.
+            header.verify(&batch).map_err(|error| damaged(&error))?;
             let block = decode(&header, &batch).map_err(|error| damaged(&error))?;
             for record in Records::new(&header, &block) {
                 let record = record.map_err(|error| damaged(&error))?;

@@ -5,6 +5,11 @@
 //! batch with this offset" and "where could the first record as young as this be", and what
 //! follows is a short walk over batches.
 
+use bytes::{Buf, BufMut};
+
+/// Bytes of a stored entry.
+pub(super) const ENTRY_BYTES: usize = 16;
+
 /// What is known about one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -29,6 +34,39 @@ impl Index {
         if entry.position - last >= interval_bytes.max(1) {
             self.entries.push(entry);
         }
+    }
+
+    /// The entries as they are stored, behind each other.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        for entry in &self.entries {
+            bytes.put_u32(entry.offset_delta);
+            bytes.put_u32(entry.position);
+            bytes.put_i64(entry.max_timestamp_before_ms);
+        }
+    }
+
+    /// Entries that were stored.
+    pub fn decode(mut bytes: &[u8]) -> Self {
+        let mut entries = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
+        while bytes.remaining() >= ENTRY_BYTES {
+            entries.push(Entry {
+                offset_delta: bytes.get_u32(),
+                position: bytes.get_u32(),
+                max_timestamp_before_ms: bytes.get_i64(),
+            });
+        }
+        Index { entries }
+    }
+
+    /// Whether the other knows all places that this one knows.
+    #[cfg(test)]
+    pub fn is_part_of(&self, other: &Index) -> bool {
+        self.entries.iter().all(|entry| other.entries.contains(entry))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// A place at or before the batch that holds the offset.
@@ -69,6 +107,14 @@ mod tests {
     fn entries_keep_their_distance() {
         let positions: Vec<_> = index().entries.iter().map(|entry| entry.position).collect();
         assert_eq!(positions, [100, 300, 420]);
+    }
+
+    #[test]
+    fn entries_are_read_as_they_were_written() {
+        let mut bytes = Vec::new();
+        index().encode(&mut bytes);
+        assert_eq!(bytes.len(), index().len() * ENTRY_BYTES);
+        assert_eq!(Index::decode(&bytes), index());
     }
 
     #[test]

@@ -11,7 +11,9 @@
 //! - [`TopicConfig`], [`KNOWN_CONFIGS`]: the settings of a topic.
 
 mod index;
+mod index_file;
 mod lock;
+mod open_files;
 mod partition;
 mod producers;
 pub mod records;
@@ -21,6 +23,7 @@ mod topic_config;
 
 use bytes::Bytes;
 
+pub(crate) use open_files::OpenFiles;
 pub use partition::{PartitionLog, Recovery};
 pub use producers::ProducerInfo;
 pub use topic_config::{ConfigType, KNOWN_CONFIGS, KnownConfig, TopicConfig, known_config};

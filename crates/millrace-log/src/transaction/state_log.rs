@@ -61,6 +61,8 @@ pub(super) fn replay(log: &PartitionLog, coordinator: &mut Coordinator) -> Resul
             let (header, batch) = batch.map_err(|error| damaged(log, offset, &error))?;
             offset = header.next_offset();
             let damaged = |error: &dyn std::fmt::Display| damaged(log, header.base_offset, error);
+            // Opening the log may not have read it.
+            header.verify(&batch).map_err(|error| damaged(&error))?;
             if header.attributes.is_control() {
                 continue;
             }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use millrace_core::seam::Seams;
 
 use super::prepare::{Prepared, prepare};
+use super::snapshot::SnapshotFiles;
 use super::{CLOSED, PartitionLog, Shared, View};
 use crate::storage::producers::{Producers, Verdict};
 use crate::storage::records::BatchHeader;
@@ -22,16 +23,18 @@ pub(super) struct Writer {
     /// How much earlier than `segment.ms` it is closed, drawn anew for each: a random number.
     jitter: u64,
     pub producers: Producers,
+    pub snapshots: SnapshotFiles,
     /// A failed write left bytes behind that could not be cut off.
     unrestored: bool,
 }
 
 impl Writer {
-    pub fn new(seams: &Seams, producers: Producers) -> Self {
+    pub fn new(seams: &Seams, producers: Producers, snapshots: SnapshotFiles) -> Self {
         Writer {
             segment_since_ms: seams.clock.now().as_millis(),
             jitter: seams.random.next_u64(),
             producers,
+            snapshots,
             unrestored: false,
         }
     }
@@ -100,8 +103,7 @@ impl Shared {
             next_offset = batch.header.next_offset();
         }
         if writer.unrestored {
-            let restored = segment.truncate(segment.size_bytes());
-            restored.map_err(|source| segment.error("truncate", source))?;
+            segment.truncate(segment.size_bytes())?;
             writer.unrestored = false;
         }
         if must_roll(writer, &segment, prepared, config, now_ms) {
@@ -117,7 +119,7 @@ impl Shared {
             failed.error
         })?;
         let headers: Vec<BatchHeader> = prepared.iter().map(|batch| batch.header).collect();
-        segment.added(&headers, config.index_interval_bytes);
+        segment.added(&headers, config.index_interval_bytes)?;
         Ok(Appended {
             base_offset: log_end,
             last_offset: next_offset - 1,
@@ -147,7 +149,12 @@ impl Shared {
         log_end: i64,
         now_ms: i64,
     ) -> Result<Arc<Segment>> {
-        let segment = Arc::new(Segment::create(&self.dir, log_end)?);
+        let segment = Arc::new(Segment::create(&self.dir, log_end, &self.files)?);
+        let closed = lock::read(&self.view).active();
+        self.seal(&closed, writer, log_end);
+        if self.fsync == FsyncPolicy::Never {
+            closed.release();
+        }
         self.sync.dir_changed();
         let mut view = lock::write(&self.view);
         let mut segments = Vec::with_capacity(view.segments.len() + 1);

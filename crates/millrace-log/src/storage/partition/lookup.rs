@@ -2,10 +2,10 @@
 
 use super::{PartitionLog, View};
 use crate::Result;
-use crate::storage::Isolation;
 use crate::storage::records::{BatchHeader, Records, decode};
 use crate::storage::scan::{Found, Scan};
 use crate::storage::segment::Segment;
+use crate::storage::{Isolation, lock};
 
 impl PartitionLog {
     /// The offset and the time stamp of the first record that a reader may see and that is as young
@@ -22,11 +22,16 @@ impl PartitionLog {
         let view = self.view();
         let limit = view.limit(isolation);
         for segment in &view.segments[view.segment_at(view.log_start)..] {
-            let (from, end) = segment.with(|content| {
-                let young = content.max_timestamp_ms >= time_ms;
-                let from = u64::from(content.index.position_before_time(time_ms));
-                (if young { from } else { content.size_bytes }, content.size_bytes)
-            });
+            let (is_young, end) =
+                segment.with(|content| (content.max_timestamp_ms >= time_ms, content.size_bytes));
+            if !is_young {
+                continue;
+            }
+            let from = {
+                let opened = segment.opened()?;
+                let index = lock::read(&opened.index);
+                u64::from(index.position_before_time(time_ms))
+            };
             let is_young = |header: &BatchHeader| header.max_timestamp_ms >= time_ms;
             let mut found = None;
             walk(segment, from, end, |header, batch| {
@@ -75,11 +80,16 @@ impl PartitionLog {
 fn max_in_segment(segment: &Segment, view: &View) -> Result<Option<(i64, i64)>> {
     // Where records at the front no longer count, the largest of the rest has to be searched for.
     let begins_inside = segment.base_offset < view.log_start;
-    let (from, end) = segment.with(|content| {
-        let delta = (content.max_timestamp_batch - segment.base_offset) as u32;
-        let near = u64::from(content.index.position_before(delta));
-        (if begins_inside { 0 } else { near }, content.size_bytes)
+    let (delta, end) = segment.with(|content| {
+        ((content.max_timestamp_batch - segment.base_offset) as u32, content.size_bytes)
     });
+    let from = if begins_inside {
+        0
+    } else {
+        let opened = segment.opened()?;
+        let index = lock::read(&opened.index);
+        u64::from(index.position_before(delta))
+    };
     let mut largest: Option<(i64, i64)> = None;
     walk(segment, from, end, |header, batch| {
         let beats = |timestamp_ms| largest.is_none_or(|(_, largest)| timestamp_ms > largest);
@@ -105,7 +115,8 @@ pub(super) fn walk(
     end: u64,
     mut look: impl FnMut(&BatchHeader, &[u8]) -> Result<bool>,
 ) -> Result<()> {
-    let mut scan = Scan::new(segment.file(), from, end);
+    let opened = segment.opened()?;
+    let mut scan = Scan::new(&opened.file, from, end);
     while let Some(found) = scan.next().map_err(|source| segment.error("read", source))? {
         match found {
             Found::Batch { header, batch, .. } => {

@@ -17,6 +17,7 @@ mod prepare;
 mod read;
 mod recovery;
 mod retention;
+mod snapshot;
 mod stored;
 mod sync;
 mod transaction;
@@ -30,11 +31,15 @@ use tokio::sync::Notify;
 
 use self::append::Writer;
 pub use self::recovery::Recovery;
+use self::snapshot::{SnapshotFiles, Taken};
 use self::sync::SyncState;
 use super::producers::AbortedIndex;
 use super::segment::Segment;
-use super::{Isolation, TopicConfig, lock};
+use super::{Isolation, OpenFiles, TopicConfig, lock};
 use crate::{FsyncPolicy, LogError, Result};
+
+/// Files of closed segments that a log has open which shares them with no other.
+const OPEN_FILES: usize = 16;
 
 /// One partition on disk. All methods take `&self`; share it as an `Arc`.
 ///
@@ -72,9 +77,12 @@ struct Shared {
     dir: PathBuf,
     fsync: FsyncPolicy,
     seams: Seams,
+    files: Arc<OpenFiles>,
     config: RwLock<Arc<TopicConfig>>,
     /// Held while segments are dropped or rewritten; taken before `writer`.
     maintenance: Mutex<()>,
+    /// Taken before `writer`.
+    snapshots: Mutex<Taken>,
     /// Taken before `view`, never the other way round.
     writer: Mutex<Writer>,
     view: RwLock<View>,
@@ -136,20 +144,32 @@ impl View {
 impl PartitionLog {
     /// Opens the partition in `dir`, which is made if it is not there.
     ///
-    /// What was not written completely when the last process died is cut off; see
-    /// [`PartitionLog::recovery`].
+    /// Only what came behind the last snapshot is read. What was not written completely when the last
+    /// process died is cut off; see [`PartitionLog::recovery`].
     ///
     /// # Errors
-    /// [`LogError::Damaged`] when records are broken that may have been acknowledged: they are never
-    /// dropped silently. [`LogError::Io`] for everything that the file system refuses.
+    /// [`LogError::Damaged`] when records are found broken that may have been acknowledged: they are
+    /// never dropped silently. [`LogError::Io`] for everything that the file system refuses.
     pub fn open(
         dir: &Path,
         config: TopicConfig,
         fsync: FsyncPolicy,
         seams: Seams,
     ) -> Result<PartitionLog> {
+        Self::open_among(dir, config, fsync, seams, OpenFiles::new(OPEN_FILES))
+    }
+
+    /// As [`PartitionLog::open`], for a log that shares its open files with others.
+    pub(crate) fn open_among(
+        dir: &Path,
+        config: TopicConfig,
+        fsync: FsyncPolicy,
+        seams: Seams,
+        files: Arc<OpenFiles>,
+    ) -> Result<PartitionLog> {
         std::fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
-        let recovered = recovery::recover(dir, &config, seams.clock.now().as_millis())?;
+        let now_ms = seams.clock.now().as_millis();
+        let recovered = recovery::recover(dir, &config, &files, now_ms)?;
         let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
         let view = View {
             log_start: recovered.log_start,
@@ -163,19 +183,27 @@ impl PartitionLog {
         let shared = Shared {
             dir: dir.to_owned(),
             fsync,
+            files,
             config: RwLock::new(Arc::new(config)),
             maintenance: Mutex::new(()),
-            writer: Mutex::new(Writer::new(&seams, recovered.producers)),
+            snapshots: Mutex::new(recovered.snapshot),
+            writer: Mutex::new(Writer::new(
+                &seams,
+                recovered.producers,
+                SnapshotFiles::found(dir)?,
+            )),
             view: RwLock::new(view),
             aborted: RwLock::new(recovered.aborted),
             changed: Notify::new(),
-            sync: SyncState::open(dir)?,
+            sync: SyncState::new(recovered.synced_offset),
             recovery: recovered.report,
             seams,
         };
         // What recovery found complete may still be in the page cache alone.
         shared.sync_all()?;
-        Ok(PartitionLog { shared: Arc::new(shared) })
+        let log = PartitionLog { shared: Arc::new(shared) };
+        log.forget_producers(now_ms);
+        Ok(log)
     }
 
     /// What opening had to repair.
@@ -228,11 +256,15 @@ impl PartitionLog {
     /// # Errors
     /// When the disk refuses; the log is closed nevertheless.
     pub fn close(&self) -> Result<()> {
-        // With the lock for appends, so that none is halfway.
-        let writer = lock::mutex(&self.shared.writer);
-        lock::write(&self.shared.view).closed = true;
-        drop(writer);
+        {
+            // With the lock for appends, so that none is halfway.
+            let _writer = lock::mutex(&self.shared.writer);
+            lock::write(&self.shared.view).closed = true;
+        }
         self.shared.changed.notify_waiters();
+        // What maintains the log stops soon. Behind that nothing more is written to the directory.
+        let _maintenance = lock::mutex(&self.shared.maintenance);
+        self.shared.last_snapshot();
         self.shared.sync_all()
     }
 

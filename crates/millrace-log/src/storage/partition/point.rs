@@ -99,6 +99,11 @@ impl RecoveryPoint {
         segment < self.segment || (segment == self.segment && position < self.position)
     }
 
+    /// Whether the machine has run ever since, so that its page cache lost nothing.
+    pub fn same_start(&self) -> bool {
+        self.boot != 0 && self.boot == this_boot()
+    }
+
     /// Whether the machine was started anew since.
     pub fn before_restart(&self) -> bool {
         let boot = this_boot();

@@ -105,17 +105,19 @@ fn read_segment(
     let delta = |offset: i64| {
         u32::try_from(offset.saturating_sub(segment.base_offset).max(0)).unwrap_or(u32::MAX)
     };
-    let (from, end) = segment.with(|content| {
-        let from = u64::from(content.index.position_before(delta(offset)));
-        let behind = content.index.position_behind(delta(limit)).map(u64::from);
-        (from, behind.unwrap_or(content.size_bytes))
-    });
+    let opened = segment.opened()?;
+    let (from, behind) = {
+        let index = lock::read(&opened.index);
+        let behind = index.position_behind(delta(limit));
+        (u64::from(index.position_before(delta(offset))), behind.map(u64::from))
+    };
+    let end = behind.unwrap_or_else(|| segment.size_bytes());
     let left = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
     // The place from the index is at most an interval early; that much is read on top.
     let mut wanted = max_bytes.clamp(HEADER_BYTES, MAX_READ_BYTES).saturating_add(4096);
     loop {
         wanted = wanted.min(left);
-        let buffer = Bytes::from(segment.read(from, wanted)?);
+        let buffer = Bytes::from(segment.read(&opened, from, wanted)?);
         if buffer.len() < wanted {
             return Err(segment.damaged(from + buffer.len() as u64, "the file ends early"));
         }

@@ -60,9 +60,14 @@ impl PartitionLog {
         if config.compact {
             shared.compact(&config, now_ms)?;
         }
-        let mut writer = lock::mutex(&shared.writer);
-        writer.producers.forget_before(now_ms.saturating_sub(PRODUCER_EXPIRATION_MS));
+        self.forget_producers(now_ms);
+        self.snapshot_if_due();
         Ok(())
+    }
+
+    pub(super) fn forget_producers(&self, now_ms: i64) {
+        let mut writer = lock::mutex(&self.shared.writer);
+        writer.producers.forget_before(now_ms.saturating_sub(PRODUCER_EXPIRATION_MS));
     }
 }
 
@@ -110,6 +115,7 @@ impl Shared {
         if offset <= lock::read(&self.view).log_start {
             return Ok(());
         }
+        self.synced_snapshot()?;
         LogStart { version: 1, log_start_offset: offset }.write(&self.dir)?;
         lock::write(&self.aborted).forget_before(offset);
         let removed = {

@@ -36,3 +36,11 @@ pub(super) fn write_json(dir: &Path, path: &Path, value: &impl Serialize) -> Res
     written.map_err(LogError::io("write", path))?;
     sync_dir(dir)
 }
+
+/// Nothing to remove or to rename is as good as done.
+pub(super) fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

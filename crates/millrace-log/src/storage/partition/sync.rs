@@ -24,8 +24,8 @@ pub(super) struct SyncState {
     turn: tokio::sync::Mutex<()>,
     /// Everything before is on the disk. Held while syncing.
     synced: Mutex<Option<RecoveryPoint>>,
-    /// The file that the point is kept in.
-    point: File,
+    /// What was on the disk when the log was opened.
+    found_offset: i64,
     boot: u64,
     /// A file was made or removed since the directory was synced.
     dir_changed: AtomicBool,
@@ -33,15 +33,16 @@ pub(super) struct SyncState {
 }
 
 impl SyncState {
-    pub fn open(dir: &Path) -> Result<Self> {
-        Ok(SyncState {
+    /// For a log that is known to be on the disk below this offset.
+    pub fn new(found_offset: i64) -> Self {
+        SyncState {
             turn: tokio::sync::Mutex::new(()),
             synced: Mutex::new(None),
-            point: RecoveryPoint::open(dir)?,
+            found_offset,
             boot: this_boot(),
             dir_changed: AtomicBool::new(true),
             failed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Refuses when a sync has failed.
@@ -130,7 +131,7 @@ impl Shared {
         if *synced_point == Some(point) && !self.sync.dir_changed.load(Relaxed) {
             return Ok(());
         }
-        let synced_offset = synced_point.map_or(-1, |point| point.offset);
+        let synced_offset = synced_point.map_or(self.sync.found_offset, |point| point.offset);
         let dir_changed = self.sync.dir_changed.swap(false, Relaxed);
         let synced = segments
             .iter()
@@ -142,8 +143,16 @@ impl Shared {
             return Err(error);
         }
         *synced_point = Some(point);
+        let closed = &segments[..segments.len() - 1];
+        let behind = closed.partition_point(|segment| segment.next_offset() <= synced_offset);
+        closed[behind..].iter().for_each(|segment| segment.release());
         // Without the point the next opening knows less, and nothing is lost.
-        if let Err(error) = point.write(&self.sync.point) {
+        let written = RecoveryPoint::open(&self.dir).and_then(|file| {
+            point.write(&file).map_err(LogError::io("write", RecoveryPoint::path(&self.dir)))
+        });
+        if let Err(error) = written
+            && self.dir.exists()
+        {
             tracing::warn!(dir = %self.dir.display(), %error, "the recovery point was not written");
         }
         if self.fsync == FsyncPolicy::Always {

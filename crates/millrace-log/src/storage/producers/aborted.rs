@@ -6,14 +6,15 @@ use crate::storage::{AbortedTransaction, TransactionOutcome};
 /// The aborted transactions of a partition, by their markers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::storage) struct AbortedIndex {
-    entries: Vec<Entry>,
+    entries: Vec<AbortedEntry>,
 }
 
+/// A transaction that was aborted, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    transaction: AbortedTransaction,
+pub(in crate::storage) struct AbortedEntry {
+    pub transaction: AbortedTransaction,
     /// The last stable offset when it had ended: what ends later begins there or behind.
-    stable_offset: i64,
+    pub stable_offset: i64,
 }
 
 impl AbortedIndex {
@@ -22,8 +23,20 @@ impl AbortedIndex {
         let Ended { producer_id, first_offset, last_offset, outcome } = *ended;
         if outcome == TransactionOutcome::Abort {
             let transaction = AbortedTransaction { producer_id, first_offset, last_offset };
-            self.entries.push(Entry { transaction, stable_offset });
+            self.entries.push(AbortedEntry { transaction, stable_offset });
         }
+    }
+
+    /// Takes in transactions that all ended behind those that are known.
+    pub fn extend(&mut self, entries: &[AbortedEntry]) {
+        self.entries.extend_from_slice(entries);
+    }
+
+    /// Those whose markers are from one offset to before another.
+    pub fn ended_within(&self, from: i64, end: i64) -> Vec<AbortedEntry> {
+        let at =
+            |offset| self.entries.partition_point(|entry| entry.transaction.last_offset < offset);
+        self.entries[at(from)..at(end).max(at(from))].to_vec()
     }
 
     /// Drops those that ended before the offset.

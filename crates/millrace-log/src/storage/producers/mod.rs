@@ -13,12 +13,16 @@
 //! Nothing here touches a file: the states follow from the batches of the log, in their order.
 
 mod aborted;
+mod open_transactions;
+mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use kafka_protocol::error::ResponseError;
 
-pub(super) use self::aborted::AbortedIndex;
+pub(super) use self::aborted::{AbortedEntry, AbortedIndex};
+pub(super) use self::open_transactions::OpenTransactions;
+pub(super) use self::snapshot::ProducerSnapshot;
 use super::records::{BatchHeader, sequence_plus};
 use super::{Origin, TransactionOutcome};
 
@@ -187,9 +191,21 @@ impl Producers {
         Some(Ended { producer_id, first_offset, last_offset, outcome })
     }
 
+    /// The time stamp of a producer's last batch or marker, where it is another than that of now.
+    pub fn stamped(&mut self, producer_id: i64, timestamp_ms: i64) {
+        if let Some(producer) = self.producers.get_mut(&producer_id) {
+            producer.last_timestamp_ms = timestamp_ms;
+        }
+    }
+
     /// The first offset of the open transactions.
     pub fn first_open_offset(&self) -> Option<i64> {
         self.open.first_key_value().map(|(first_offset, _)| *first_offset)
+    }
+
+    /// The open transactions: first offset and producer.
+    pub fn open(&self) -> &BTreeMap<i64, i64> {
+        &self.open
     }
 
     /// Forgets who was not heard of since `before_ms` and has no transaction open.
@@ -255,6 +271,14 @@ impl Producer {
         } else {
             Err(ResponseError::OutOfOrderSequenceNumber)
         }
+    }
+}
+
+#[cfg(test)]
+impl Producers {
+    /// Has them all heard of at one time, so that they can be compared.
+    pub(super) fn heard_at(&mut self, now_ms: i64) {
+        self.producers.values_mut().for_each(|producer| producer.heard_ms = now_ms);
     }
 }
 

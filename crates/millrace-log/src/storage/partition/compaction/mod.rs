@@ -32,8 +32,10 @@ use self::rewrite::{Filter, Transactions, rewrite};
 use super::lookup::walk;
 use super::stored::{read_json, write_json};
 use super::{Shared, View};
+use crate::storage::index_file::SegmentFacts;
+use crate::storage::producers::{AbortedIndex, OpenTransactions};
 use crate::storage::records::{Records, decode};
-use crate::storage::segment::Segment;
+use crate::storage::segment::{Content, Segment};
 use crate::storage::{TopicConfig, lock};
 use crate::{LogError, Result};
 
@@ -103,8 +105,10 @@ impl Shared {
             // Written before the first gap comes into being, so that recovery expects gaps.
             write_json(&self.dir, &self.dir.join(Progress::FILE), &progress)?;
         }
-        // The recovery point must not stand in a segment that changes.
+        // The recovery point must not stand in a segment that changes, and what the dropped batches
+        // say of their producers is to stay.
         self.sync_all()?;
+        self.synced_snapshot()?;
         let transactions = Transactions::new(&lock::read(&self.aborted));
         let seed = self.seams.random.next_u64();
         let newest = newest_offsets(&view, dirty_from, end, &transactions, seed)?;
@@ -114,15 +118,20 @@ impl Shared {
             tombstone_limit: progress.tombstone_limit(config.delete_retention_ms, now_ms),
             newest: &newest,
             transactions,
+            open: OpenTransactions::default(),
             dropped_markers: Vec::new(),
             without_key: 0,
         };
         let through = newest.through();
         let done = view.segments.partition_point(|segment| segment.base_offset < through);
         for group in groups(&view.segments[..done], config.segment_bytes) {
+            self.refuse_if_closed()?;
             let rewritten = rewrite(&self.dir, group, &mut filter, config.index_interval_bytes)?;
             if let Some(rewritten) = rewritten {
-                self.replace(group, swap::swap(&self.dir, group, rewritten)?);
+                let segment = swap::swap(&self.dir, group, rewritten, &self.files)?;
+                segment.write_facts(&self.facts_of_rewritten(&segment, &filter)?);
+                segment.release();
+                self.replace(group, segment);
             }
         }
         if filter.without_key > 0 {
@@ -151,6 +160,18 @@ impl Shared {
             self.roll(&mut writer, log_end, now_ms)?;
         }
         Ok(())
+    }
+
+    fn facts_of_rewritten(&self, segment: &Segment, filter: &Filter<'_>) -> Result<SegmentFacts> {
+        let content = segment.with(Content::clone);
+        let mut aborted = AbortedIndex::default();
+        aborted.extend(
+            &lock::read(&self.aborted).ended_within(segment.base_offset, content.next_offset),
+        );
+        aborted.forget_markers(&filter.dropped_markers);
+        let aborted = aborted.ended_within(segment.base_offset, content.next_offset);
+        let index = lock::read(&segment.opened()?.index).clone();
+        Ok(SegmentFacts { content, index, aborted, open: filter.open.by_first_offset() })
     }
 
     /// Puts a segment in place of those that it was made of.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::keys::NewestOffsets;
+use crate::storage::index::Index;
 use crate::storage::partition::lookup::walk;
-use crate::storage::producers::AbortedIndex;
-use crate::storage::records::{BatchHeader, HEADER_BYTES, Records, decode};
+use crate::storage::producers::{AbortedIndex, OpenTransactions};
+use crate::storage::records::{BatchHeader, HEADER_BYTES, Marker, Records, decode};
 use crate::storage::segment::{Content, Segment, segment_path};
 use crate::{LogError, Result};
 
@@ -49,6 +50,8 @@ pub(super) struct Filter<'a> {
     pub tombstone_limit: i64,
     pub newest: &'a NewestOffsets,
     pub transactions: Transactions,
+    /// Those that are open behind what was looked at.
+    pub open: OpenTransactions,
     pub dropped_markers: Vec<i64>,
     pub without_key: u64,
 }
@@ -63,6 +66,7 @@ enum Kept {
 
 impl Filter<'_> {
     fn keep(&mut self, segment: &Segment, header: &BatchHeader, batch: &[u8]) -> Result<Kept> {
+        self.open.add(header, Marker::read(header, batch).as_ref());
         if header.last_offset() < self.log_start {
             return Ok(Kept::Nothing);
         }
@@ -133,6 +137,7 @@ impl Filter<'_> {
 pub(super) struct Rewritten {
     pub file: File,
     pub content: Content,
+    pub index: Index,
 }
 
 /// The name of a file that is being written.
@@ -153,6 +158,7 @@ pub(super) fn rewrite(
     let file = options.open(&path).map_err(LogError::io("create", &path))?;
     let mut writer = BufWriter::with_capacity(1 << 20, &file);
     let mut content = Content::empty(base_offset);
+    let mut index = Index::default();
     let mut unchanged = group.len() == 1;
     for segment in group {
         walk(segment, 0, segment.size_bytes(), |header, batch| {
@@ -168,7 +174,7 @@ pub(super) fn rewrite(
                 }
             };
             written.map_err(LogError::io("write", &path))?;
-            content.add(base_offset, &header, index_interval_bytes);
+            content.add(base_offset, &header, &mut index, index_interval_bytes);
             Ok(true)
         })?;
         content.next_offset = segment.next_offset();
@@ -180,5 +186,5 @@ pub(super) fn rewrite(
         return Ok(None);
     }
     file.sync_all().map_err(LogError::io("sync", &path))?;
-    Ok(Some(Rewritten { file, content }))
+    Ok(Some(Rewritten { file, content, index }))
 }

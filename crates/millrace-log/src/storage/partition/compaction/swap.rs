@@ -3,14 +3,14 @@
 //! The list of what is to be replaced is on the disk before anything is touched. As long as it is
 //! there, the replacement can be finished from it, however often it is tried.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::rewrite::{CLEANED, Rewritten};
-use crate::storage::partition::stored::{read_json, write_json};
+use crate::storage::OpenFiles;
+use crate::storage::partition::stored::{read_json, unless_missing, write_json};
 use crate::storage::partition::sync::sync_dir;
 use crate::storage::segment::{Segment, segment_path};
 use crate::{LogError, Result};
@@ -30,18 +30,31 @@ fn swap_path(dir: &Path) -> PathBuf {
 }
 
 /// Replaces the files of a group.
-pub(super) fn swap(dir: &Path, group: &[Arc<Segment>], rewritten: Rewritten) -> Result<Segment> {
+pub(super) fn swap(
+    dir: &Path,
+    group: &[Arc<Segment>],
+    rewritten: Rewritten,
+    files: &Arc<OpenFiles>,
+) -> Result<Segment> {
     let base_offset = group[0].base_offset;
     let removed = group[1..].iter().map(|segment| segment.base_offset).collect();
     let swap = Swap { version: 1, base_offset, removed };
     write_json(dir, &swap_path(dir), &swap)?;
+    group.iter().for_each(|segment| segment.pin());
     swap.finish(dir)?;
     let path = segment_path(dir, base_offset, "log");
-    Ok(Segment::of(rewritten.file, path, base_offset, rewritten.content))
+    let Rewritten { file, content, index } = rewritten;
+    Ok(Segment::open(file, path, content, index, base_offset, files))
 }
 
 impl Swap {
     fn finish(&self, dir: &Path) -> Result<()> {
+        // What is known of the old files must not meet the new one. Should a loss of power bring
+        // an index back, it brings back this list as well.
+        for base_offset in self.removed.iter().chain([&self.base_offset]) {
+            let path = segment_path(dir, *base_offset, "index");
+            unless_missing(std::fs::remove_file(&path)).map_err(LogError::io("remove", &path))?;
+        }
         let cleaned = segment_path(dir, self.base_offset, CLEANED);
         let path = segment_path(dir, self.base_offset, "log");
         // Not there: it was renamed before.
@@ -76,11 +89,4 @@ pub(in crate::storage::partition) fn finish(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn unless_missing(done: io::Result<()>) -> io::Result<()> {
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
 }

@@ -1,5 +1,8 @@
 mod compaction;
 mod damage;
+mod files;
+mod producers;
+mod reopening;
 mod retention;
 mod transactions;
 

@@ -57,7 +57,8 @@ fn old_segments_go_even_the_last_and_who_reads_one_reads_on() {
     log.maintain().unwrap();
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (10, 10));
     assert_eq!(starts(&log), [10]);
-    assert!(!reader.segments[0].read(0, 100).unwrap().is_empty());
+    let first = &reader.segments[0];
+    assert!(!first.read(&first.opened().unwrap(), 0, 100).unwrap().is_empty());
     let files = std::fs::read_dir(dir.path()).unwrap();
     let logs = files.filter(|file| {
         file.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "log")
