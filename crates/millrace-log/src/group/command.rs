@@ -5,6 +5,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::record::GroupRecord;
+use super::state::Group;
 
 /// Names a request that waits for its answer.
 pub(crate) type Ticket = u64;
@@ -147,11 +148,13 @@ pub(crate) struct Turn {
     pub records: Vec<GroupRecord>,
     /// To be sent.
     pub answers: Vec<(Ticket, Answer)>,
+    /// Groups as they were, should the records not be written.
+    pub before: Vec<Group>,
 }
 
 impl Turn {
     pub(crate) fn new(config: GroupConfig, now: Moment) -> Self {
-        Turn { config, now, records: Vec::new(), answers: Vec::new() }
+        Turn { config, now, records: Vec::new(), answers: Vec::new(), before: Vec::new() }
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {

@@ -129,6 +129,10 @@ impl Coordinator {
             return Ok((unknown.collect(), turn));
         };
         let mut results = Vec::new();
+        if known.members.len() <= members.len() {
+            // It may be empty then, which is written down.
+            turn.before.push(known.image());
+        }
         for (member_id, instance_id) in members {
             results.push(known.leave(member_id, instance_id.as_ref(), &mut turn));
         }
@@ -183,11 +187,26 @@ impl Coordinator {
         let due: Vec<StrBytes> = due.map(|(_, group)| group.clone()).collect();
         for id in due {
             if let Some(group) = self.groups.get_mut(&id) {
+                turn.before.push(group.image());
                 group.fire(&mut turn);
             }
             self.set_timer(&id);
         }
         turn
+    }
+
+    /// A turn's records could not be written: its groups are as they were before it, but for the
+    /// requests that it answered, which are refused now. What time brought about comes again soon.
+    pub(crate) fn undo(&mut self, before: Vec<Group>, answered: &[Ticket], now: Moment) {
+        for mut group in before {
+            group.undone(answered, now.elapsed_ms);
+            let id = group.id.clone();
+            if let Some(known) = self.groups.get_mut(&id) {
+                group.offsets = std::mem::take(&mut known.offsets);
+                *known = group;
+            }
+            self.set_timer(&id);
+        }
     }
 
     /// A record was written, or is read again at the start. Of a group's own record, only what is

@@ -127,6 +127,7 @@ impl Group {
         ticket: Ticket,
         turn: &mut Turn,
     ) {
+        turn.before.push(self.image());
         let Some(mut member) = self.members.remove(old_id) else { return };
         let old_leader = self.leader.clone().unwrap_or_default();
         let new_id = join.new_member_id.clone();

@@ -60,6 +60,7 @@ mod session;
 pub(crate) mod state;
 mod store;
 mod sync;
+mod undo;
 
 pub(crate) use command::GroupConfig;
 pub(crate) use service::Groups;

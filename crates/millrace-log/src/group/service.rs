@@ -124,7 +124,8 @@ impl Groups {
         let ticket = inner.next_ticket;
         inner.waiting.insert(ticket, answer);
         let turn = command(&mut inner.coordinator, ticket, moment(&self.shared.seams));
-        self.shared.settle(&mut inner, turn);
+        // The answers say so, if it can't be written.
+        let _ = self.shared.settle(&mut inner, turn);
         answered
     }
 
@@ -149,7 +150,7 @@ impl Groups {
         let mut inner = self.shared.lock();
         let now = moment(&self.shared.seams);
         let (results, turn) = inner.coordinator.leave(group, members, now)?;
-        self.shared.settle(&mut inner, turn);
+        self.shared.settle(&mut inner, turn)?;
         Ok(results)
     }
 
@@ -321,9 +322,10 @@ impl Shared {
         })
     }
 
-    /// Writes down what a turn wants kept, and then sends its answers.
-    fn settle(&self, inner: &mut Inner, turn: Turn) {
-        self.rearm(inner);
+    /// Writes down what a turn wants kept, and then sends its answers. What can't be written has not
+    /// happened, and the answers say so.
+    fn settle(&self, inner: &mut Inner, turn: Turn) -> Result<(), ResponseError> {
+        let tickets: Vec<Ticket> = turn.answers.iter().map(|(ticket, _)| *ticket).collect();
         let answers = turn.answers.into_iter();
         let answers: Vec<_> = answers
             .filter_map(|(ticket, answer)| Some((inner.waiting.remove(&ticket)?, answer)))
@@ -331,13 +333,16 @@ impl Shared {
         let (offsets, outcome) = store::append(&self.log, &turn.records, None, turn.now.wall_ms);
         if let Err(error) = outcome {
             tracing::error!(%error, "a generation of a group could not be written");
+            inner.coordinator.undo(turn.before, &tickets, turn.now);
+            self.rearm(inner);
             let code = store::code_of_failure(&error);
             send(answers.into_iter().map(|(to, answer)| (to, refused(answer, code))));
-            return;
+            return Err(code);
         }
+        self.rearm(inner);
         let Some(last) = offsets.last().copied().filter(|_| !answers.is_empty()) else {
             send(answers);
-            return;
+            return Ok(());
         };
         // On a task of its own, since those who wait don't depend on whoever brought the answer.
         let log = self.log.clone();
@@ -351,6 +356,7 @@ impl Shared {
             }
         };
         self.seams.spawner.spawn("log-group-answers", Box::pin(deliver));
+        Ok(())
     }
 
     fn rearm(&self, inner: &mut Inner) {
@@ -372,7 +378,8 @@ impl Shared {
         let mut inner = self.lock();
         let now = moment(&self.seams);
         let turn = inner.coordinator.fire(now);
-        self.settle(&mut inner, turn);
+        // What can't be written is undone, and comes again.
+        let _ = self.settle(&mut inner, turn);
         if inner.next_expiry_ms <= now.elapsed_ms {
             let interval_ms = inner.coordinator.config().retention_check_interval_ms;
             inner.next_expiry_ms = now.elapsed_ms + interval_ms.max(1);
@@ -409,7 +416,7 @@ fn send(answers: impl IntoIterator<Item = (oneshot::Sender<Answer>, Answer)>) {
 }
 
 /// The same answer, had the request been refused.
-fn refused(answer: Answer, code: ResponseError) -> Answer {
+pub(super) fn refused(answer: Answer, code: ResponseError) -> Answer {
     match answer {
         Answer::Joined(joined) => Answer::JoinRefused { member_id: joined.member_id, code },
         Answer::Synced { .. } => Answer::SyncRefused(code),

@@ -76,11 +76,12 @@ impl Group {
                 self.remove_and_rebalance(&id, turn);
             }
         }
-        if is_due(self.rebalance.map(|rebalance| rebalance.deadline_ms)) {
-            self.on_rebalance_deadline(turn);
-        }
         if is_due(self.sync_deadline_ms) {
             self.on_sync_deadline(turn);
+        }
+        // Last, as a rebalance that the others began may be over at once.
+        if is_due(self.rebalance.map(|rebalance| rebalance.deadline_ms)) {
+            self.on_rebalance_deadline(turn);
         }
     }
 }

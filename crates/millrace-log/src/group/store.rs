@@ -59,7 +59,10 @@ pub(super) fn code_of_failure(error: &LogError) -> ResponseError {
         ResponseError::MessageTooLarge
         | ResponseError::RecordListTooLarge
         | ResponseError::InvalidRecord => ResponseError::UnknownServerError,
-        ResponseError::KafkaStorageError => ResponseError::CoordinatorNotAvailable,
+        // As in Kafka: the client looks for the coordinator, and tries again.
+        ResponseError::KafkaStorageError | ResponseError::NotLeaderOrFollower => {
+            ResponseError::NotCoordinator
+        }
         code => code,
     }
 }

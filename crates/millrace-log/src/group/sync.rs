@@ -46,6 +46,7 @@ impl Group {
 
     /// The group is stable: whom the leader has forgotten gets nothing to do.
     fn assign(&mut self, sync: &Sync, turn: &mut Turn) {
+        turn.before.push(self.image());
         for (id, assignment) in &sync.assignments {
             if let Some(member) = self.members.get_mut(id) {
                 member.assignment = assignment.clone();

@@ -6,6 +6,7 @@ mod property;
 mod records;
 mod service;
 mod sessions;
+mod undo;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use super::command::{Answer, GroupConfig, Join, Joined, MemberRef, Moment, Sync,
 use super::coordinator::Coordinator;
 use super::offsets::{Committed, TopicPartition};
 use super::record::GroupRecord;
+use super::service::refused;
 use super::state::State;
 
 pub(super) const GROUP: &str = "g";
@@ -33,6 +35,8 @@ pub(super) struct Machine {
     pub now_ms: i64,
     pub answers: BTreeMap<Ticket, Answer>,
     pub records: Vec<GroupRecord>,
+    /// No record can be written.
+    pub disk_fails: bool,
     next_ticket: Ticket,
 }
 
@@ -47,6 +51,7 @@ impl Machine {
             now_ms: 1_000,
             answers: BTreeMap::new(),
             records: Vec::new(),
+            disk_fails: false,
             next_ticket: 0,
         }
     }
@@ -56,11 +61,22 @@ impl Machine {
     }
 
     pub(super) fn take(&mut self, turn: Turn) {
+        let fails = self.disk_fails && !turn.records.is_empty();
+        if fails {
+            let tickets: Vec<Ticket> = turn.answers.iter().map(|(ticket, _)| *ticket).collect();
+            self.coordinator.undo(turn.before, &tickets, turn.now);
+        }
         for (ticket, answer) in turn.answers {
+            let answer = match fails {
+                true => refused(answer, ResponseError::NotCoordinator),
+                false => answer,
+            };
             let before = self.answers.insert(ticket, answer);
             assert!(before.is_none(), "request {ticket} is answered twice");
         }
-        self.records.extend(turn.records);
+        if !fails {
+            self.records.extend(turn.records);
+        }
     }
 
     pub(super) fn join(&mut self, join: &Join) -> Ticket {

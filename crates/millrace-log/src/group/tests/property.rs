@@ -45,6 +45,10 @@ enum Step {
     Expire,
     Delete,
     Restart,
+    /// From now on records can't be written, or can again.
+    Disk {
+        fails: bool,
+    },
     Pass {
         ms: i64,
     },
@@ -73,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Expire),
         1 => Just(Step::Delete),
         1 => Just(Step::Restart),
+        1 => any::<bool>().prop_map(|fails| Step::Disk { fails }),
         4 => prop_oneof![0..100i64, 0..20_000i64, 0..100_000i64].prop_map(|ms| Step::Pass { ms }),
     ]
 }
@@ -158,6 +163,7 @@ impl World {
                 self.write(records, None);
             }
             Step::Restart => self.restart(),
+            Step::Disk { fails } => self.machine.disk_fails = fails,
             Step::Pass { ms } => self.machine.pass(ms),
         }
         self.settle();
@@ -211,6 +217,9 @@ impl World {
     }
 
     fn write(&mut self, records: Vec<GroupRecord>, producer: Option<i64>) {
+        if self.machine.disk_fails {
+            return;
+        }
         let now = self.machine.now();
         for record in records {
             if matches!(&record, GroupRecord::Group { value: None, .. }) {
@@ -350,6 +359,7 @@ proptest! {
         for step in &steps {
             world.run(step);
         }
+        world.machine.disk_fails = false;
         world.machine.pass(2 * i64::from(REBALANCE_MS));
         world.settle();
         prop_assert!(world.waiting.is_empty(), "{:?} wait for ever", world.waiting);
