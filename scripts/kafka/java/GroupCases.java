@@ -14,10 +14,13 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.RangeAssignor;
 import org.apache.kafka.clients.consumer.RoundRobinAssignor;
 import org.apache.kafka.clients.consumer.StickyAssignor;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.admin.MemberToRemove;
 import org.apache.kafka.clients.admin.RemoveMembersFromConsumerGroupOptions;
+import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
+import org.apache.kafka.common.errors.GroupNotEmptyException;
 import org.apache.kafka.common.errors.GroupSubscribedToTopicException;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 
@@ -111,6 +114,44 @@ final class GroupCases {
 
     public static void cooperative_sticky_assignor(Cluster cluster) throws Exception {
         assignment(cluster, CooperativeStickyAssignor.class);
+    }
+
+    public static void the_broker_divides_partitions(Cluster cluster) throws Exception {
+        String topic = cluster.topic(6);
+        cluster.send(topic, "a");
+        String name = cluster.name("g");
+        Object[] settings = {"group.protocol", "consumer"};
+        try (Consumer<String, String> first = cluster.consumer(name, settings)) {
+            first.subscribe(List.of(topic));
+            poll(first, 6);
+            first.commitSync(Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(1)));
+            try (Consumer<String, String> second = cluster.consumer(name, settings)) {
+                second.subscribe(new SubscriptionPattern(topic));
+                Check.eventually("halves", () -> {
+                    first.poll(Duration.ofMillis(50));
+                    second.poll(Duration.ofMillis(50));
+                    return first.assignment().size() == 3 && second.assignment().size() == 3;
+                });
+                Check.refused(
+                        () -> cluster.admin.deleteConsumerGroups(List.of(name)).all().get(),
+                        GroupNotEmptyException.class);
+                var group = cluster.admin.describeConsumerGroups(List.of(name)).all().get().get(name);
+                Check.equal(GroupType.CONSUMER, group.type(), "type");
+                Check.equal(2, group.members().size(), "members");
+            }
+            poll(first, 6);
+        }
+        Map<TopicPartition, OffsetAndMetadata> committed =
+                cluster.admin.listConsumerGroupOffsets(name).partitionsToOffsetAndMetadata().get();
+        Check.equal(1L, committed.values().stream().mapToLong(OffsetAndMetadata::offset).sum(), "committed");
+        cluster.admin.deleteConsumerGroups(List.of(name)).all().get();
+    }
+
+    private static void poll(Consumer<String, String> member, int partitions) throws Exception {
+        Check.eventually(partitions + " partitions", () -> {
+            member.poll(Duration.ofMillis(50));
+            return member.assignment().size() == partitions;
+        });
     }
 
     public static void a_sticky_member_keeps_its_partitions(Cluster cluster) throws Exception {

@@ -83,7 +83,7 @@ def refused(action, *names):
 
 
 def dotted(settings):
-    return {name.replace("_", "."): value for name, value in settings.items()}
+    return {name.replace("_", "."): value for name, value in settings.items() if value is not None}
 
 
 class Cluster:

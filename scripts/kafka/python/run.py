@@ -20,6 +20,7 @@ import traceback
 
 import admin  # noqa: F401  (imported for their cases)
 import basics  # noqa: F401
+import divided_groups  # noqa: F401
 import groups  # noqa: F401
 import restarts  # noqa: F401
 import retention  # noqa: F401

@@ -6,10 +6,11 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::command::{GroupConfig, Join, MemberRef, Moment, Sync, Ticket, Turn};
+use super::consumer::Consumers;
 use super::join::refuse;
 use super::member::Member;
 use super::offsets::{Committed, TopicPartition};
-use super::record::{GroupRecord, StoredGroup, StoredMember};
+use super::record::{GroupRecord, StoredEpoch, StoredGroup, StoredMember};
 use super::state::{Group, State};
 use crate::storage::TransactionOutcome;
 
@@ -71,6 +72,23 @@ impl Coordinator {
         }
         let group_id = group;
         let group = self.group_or_new(group_id, now);
+        match &group.consumers {
+            Some(consumers) if !consumers.is_empty() => {
+                let code = ResponseError::InconsistentGroupProtocol;
+                refuse(&mut turn, ticket, join.member_id.clone(), code);
+                return turn;
+            }
+            // Nobody is left; generations go on from its epoch.
+            Some(consumers) => {
+                let epoch = consumers.epoch();
+                turn.before.push(group.image());
+                group.generation = group.generation.max(epoch);
+                group.consumers = None;
+                let group = group.id.clone();
+                turn.records.push(GroupRecord::DividedGroup { group, value: None });
+            }
+            None => {}
+        }
         group.join(join, ticket, &mut turn);
         if group.is_blank() {
             self.groups.remove(group_id);
@@ -155,11 +173,20 @@ impl Coordinator {
                 false => Err(ResponseError::IllegalGeneration),
             };
         };
-        if member.generation < 0 && known.state == State::Empty {
+        if member.generation < 0 && known.is_empty() {
             return Ok(());
         }
         let claims =
             member.generation >= 0 || !member.member_id.is_empty() || member.instance_id.is_some();
+        if let Some(consumers) = &known.consumers {
+            return match consumers.check(member) {
+                Err(_) if in_transaction && !claims => Ok(()),
+                Err(ResponseError::StaleMemberEpoch) if in_transaction => {
+                    Err(ResponseError::IllegalGeneration)
+                }
+                checked => checked,
+            };
+        }
         if claims {
             known.check_generation(member)?;
         } else if !in_transaction {
@@ -227,6 +254,10 @@ impl Coordinator {
                 self.group_or_new(&group, now).restore(stored, now);
                 self.set_timer(&group);
             }
+            GroupRecord::DividedGroup { group, value } => {
+                self.apply_epoch(&group, value, now);
+                self.set_timer(&group);
+            }
             GroupRecord::Offset { group, partition, value } => {
                 if value.is_none() && !self.groups.contains_key(&group) {
                     return;
@@ -257,9 +288,9 @@ impl Coordinator {
             let over = group.expired_offsets(now.wall_ms, self.config.offsets_retention_ms);
             let all = over.len() == group.offsets.partitions().len();
             records.extend(over.into_iter().map(|partition| gone(&group.id, partition)));
-            let unused = group.state == State::Empty && group.pending_members.is_empty();
+            let unused = group.is_empty() && group.pending_members.is_empty();
             if all && unused && !group.offsets.has_pending() {
-                records.push(GroupRecord::Group { group: group.id.clone(), value: None });
+                records.extend(group_gone(group));
             }
         }
         records
@@ -268,12 +299,12 @@ impl Coordinator {
     /// Records that take away a group that has no members.
     pub(crate) fn delete(&self, group: &StrBytes) -> Result<Vec<GroupRecord>, ResponseError> {
         let group = self.groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
-        if group.state != State::Empty {
+        if !group.is_empty() {
             return Err(ResponseError::NonEmptyGroup);
         }
         let partitions = group.offsets.partitions().into_iter();
         let mut records: Vec<_> = partitions.map(|partition| gone(&group.id, partition)).collect();
-        records.push(GroupRecord::Group { group: group.id.clone(), value: None });
+        records.extend(group_gone(group));
         Ok(records)
     }
 
@@ -309,11 +340,19 @@ impl Coordinator {
         self.groups.values().flat_map(of_group).collect()
     }
 
-    fn group_or_new(&mut self, id: &StrBytes, now: Moment) -> &mut Group {
+    pub(super) fn group_mut(&mut self, id: &StrBytes) -> Option<&mut Group> {
+        self.groups.get_mut(id)
+    }
+
+    pub(super) fn forget(&mut self, id: &StrBytes) {
+        self.groups.remove(id);
+    }
+
+    pub(super) fn group_or_new(&mut self, id: &StrBytes, now: Moment) -> &mut Group {
         self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), now.wall_ms))
     }
 
-    fn set_timer(&mut self, id: &StrBytes) {
+    pub(super) fn set_timer(&mut self, id: &StrBytes) {
         let next_ms = self.groups.get(id).and_then(Group::next_deadline_ms);
         if self.due.get(id).copied() == next_ms {
             return;
@@ -335,6 +374,7 @@ impl Group {
             && self.generation == 0
             && self.pending_members.is_empty()
             && self.offsets.is_empty()
+            && self.consumers.is_none()
     }
 
     /// Becomes what was stored last: stable, or empty.
@@ -357,9 +397,24 @@ impl Group {
         self.read_subscriptions();
     }
 
+    /// Becomes a group without members whose partitions the coordinator divides.
+    pub(super) fn become_divided(&mut self, stored: StoredEpoch) {
+        let offsets = std::mem::take(&mut self.offsets);
+        *self = Group::new(self.id.clone(), stored.state_since_ms);
+        self.offsets = offsets;
+        self.consumers = Some(Consumers::new(stored.epoch));
+    }
+
     fn expired_offsets(&self, now_ms: i64, retention_ms: i64) -> Vec<TopicPartition> {
         self.offsets.expired(now_ms, retention_ms, |partition, committed: &Committed| {
             match (&self.protocol_type, self.state) {
+                _ if self.consumers.as_ref().is_some_and(|consumers| !consumers.is_empty()) => {
+                    let subscribed = self.is_subscribed(&partition.topic);
+                    (!subscribed).then_some(committed.commit_time_ms)
+                }
+                _ if self.consumers.is_some() => {
+                    Some(self.state_since_ms.max(committed.commit_time_ms))
+                }
                 // Nobody ever joined: offsets are all that there is.
                 (None, _) => Some(committed.commit_time_ms),
                 (Some(_), State::Empty) => Some(self.state_since_ms.max(committed.commit_time_ms)),
@@ -398,6 +453,15 @@ fn unknown_member(group: &StrBytes) -> ResponseError {
         true => ResponseError::InvalidGroupId,
         false => ResponseError::UnknownMemberId,
     }
+}
+
+/// A group that is of the newer protocol may have been of the classic one before.
+fn group_gone(group: &Group) -> impl Iterator<Item = GroupRecord> {
+    let classic = GroupRecord::Group { group: group.id.clone(), value: None };
+    let is_divided = group.consumers.is_some();
+    let divided =
+        is_divided.then(|| GroupRecord::DividedGroup { group: group.id.clone(), value: None });
+    std::iter::once(classic).chain(divided)
 }
 
 fn gone(group: &StrBytes, partition: TopicPartition) -> GroupRecord {

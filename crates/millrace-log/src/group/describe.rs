@@ -4,8 +4,10 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::protocol::StrBytes;
 
+use super::command::MemberRef;
+use super::consumer::Consumers;
 use super::offsets::{Committed, TopicPartition};
-use super::state::{Group, State};
+use super::state::{CONSUMER, Group, State};
 
 impl Group {
     /// Its name.
@@ -18,8 +20,16 @@ impl Group {
         self.state
     }
 
+    /// Its members, if the coordinator divides the partitions.
+    pub(crate) fn consumers(&self) -> Option<&Consumers> {
+        self.consumers.as_ref()
+    }
+
     /// What its members talk about, empty if it never had any.
     pub(crate) fn protocol_type(&self) -> StrBytes {
+        if self.consumers.is_some() {
+            return StrBytes::from_static_str(CONSUMER);
+        }
         self.protocol_type.clone().unwrap_or_default()
     }
 
@@ -33,6 +43,16 @@ impl Group {
         match stable && self.offsets.is_pending(partition) {
             true => Err(ResponseError::UnstableOffsetCommit),
             false => Ok(self.offsets.get(partition)),
+        }
+    }
+
+    /// Whether a member may ask for offsets, or somebody who claims to be none.
+    pub(crate) fn check_fetch(&self, member: &MemberRef) -> Result<(), ResponseError> {
+        match &self.consumers {
+            Some(consumers) if member.generation >= 0 || !member.member_id.is_empty() => {
+                consumers.check(member)
+            }
+            _ => Ok(()),
         }
     }
 

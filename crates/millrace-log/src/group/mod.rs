@@ -44,10 +44,14 @@
 //! - A transaction ends or the broker dies in it: its offsets are pending until its marker is in the
 //!   log, and are rebuilt from there.
 //!
+//! Groups of the newer protocol, whose partitions the coordinator divides, are in [`consumer`]; they
+//! keep their offsets in the same way.
+//!
 //! Source: Kafka's classic group protocol (KIP-62, KIP-134, KIP-345, KIP-394, KIP-429, KIP-447,
 //! KIP-559, KIP-814).
 
 pub(crate) mod command;
+pub(crate) mod consumer;
 pub(crate) mod coordinator;
 mod describe;
 mod join;

@@ -7,13 +7,15 @@
 //!
 //! ```text
 //! key    = version u8 (1), kind u8, group string, [topic string, partition i32]
-//! kind   = 1 group | 2 offset, which has topic and partition
+//! kind   = 1 group | 2 offset, which has topic and partition | 3 group whose partitions the
+//!          coordinator divides
 //! group  = version u8 (1), protocol type string?, protocol string?, generation i32,
 //!          leader string?, state since i64, count u32, members
 //! member = id string, instance id string?, client id string, client host string,
 //!          session timeout i32, rebalance timeout i32, metadata blob, assignment blob
 //! offset = version u8 (1), offset i64, leader epoch i32, metadata string, commit time i64,
 //!          expire time i64?
+//! divided group = version u8 (1), epoch i32, state since i64
 //! ```
 //!
 //! Bytes behind the last field, or a newer version, are refused: an older program would else throw
@@ -27,6 +29,7 @@ use super::offsets::{Committed, TopicPartition};
 const VERSION: u8 = 1;
 const GROUP: u8 = 1;
 const OFFSET: u8 = 2;
+const DIVIDED_GROUP: u8 = 3;
 
 /// A group as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +55,19 @@ pub(crate) struct StoredMember {
     pub assignment: Bytes,
 }
 
+/// A group whose partitions the coordinator divides, as it is stored: its members are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoredEpoch {
+    pub epoch: i32,
+    pub state_since_ms: i64,
+}
+
 /// Something to be remembered; without a value, to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GroupRecord {
     Group { group: StrBytes, value: Option<StoredGroup> },
     Offset { group: StrBytes, partition: TopicPartition, value: Option<Committed> },
+    DividedGroup { group: StrBytes, value: Option<StoredEpoch> },
 }
 
 impl GroupRecord {
@@ -77,6 +88,11 @@ impl GroupRecord {
                 key.put_i32(partition.partition);
                 value.as_ref().map(encode_offset)
             }
+            GroupRecord::DividedGroup { group, value } => {
+                key.put_u8(DIVIDED_GROUP);
+                put_string(&mut key, group);
+                value.map(encode_epoch)
+            }
         };
         (key.freeze(), value)
     }
@@ -94,6 +110,10 @@ impl GroupRecord {
                 let partition = TopicPartition { topic, partition };
                 let value = value.map(decode_offset).transpose()?;
                 GroupRecord::Offset { group, partition, value }
+            }
+            DIVIDED_GROUP => {
+                let value = value.map(decode_epoch).transpose()?;
+                GroupRecord::DividedGroup { group, value }
             }
             kind => return Err(format!("a record of the unknown kind {kind}")),
         };
@@ -178,6 +198,21 @@ fn decode_offset(mut value: Bytes) -> Result<Committed, String> {
     };
     check_end(&value)?;
     Ok(committed)
+}
+
+fn encode_epoch(stored: StoredEpoch) -> Bytes {
+    let mut value = BytesMut::new();
+    value.put_u8(VERSION);
+    value.put_i32(stored.epoch);
+    value.put_i64(stored.state_since_ms);
+    value.freeze()
+}
+
+fn decode_epoch(mut value: Bytes) -> Result<StoredEpoch, String> {
+    check_version(&mut value, "group")?;
+    let stored = StoredEpoch { epoch: get_i32(&mut value)?, state_since_ms: get_i64(&mut value)? };
+    check_end(&value)?;
+    Ok(stored)
 }
 
 fn truncated() -> String {

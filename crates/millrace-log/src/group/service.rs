@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::command::{Answer, GroupConfig, Join, MemberRef, Moment, Sync, Ticket, Turn};
+use super::consumer::{Beat, Told, TopicSource};
 use super::coordinator::Coordinator;
 use super::offsets::{Committed, TopicPartition};
 use super::record::GroupRecord;
@@ -139,6 +140,29 @@ impl Groups {
         let result = inner.coordinator.heartbeat(group, member, moment(&self.shared.seams));
         self.shared.rearm(&mut inner);
         result
+    }
+
+    /// A member of a group whose partitions the coordinator divides joins, is alive, or leaves.
+    ///
+    /// # Errors
+    /// The code for the member; the group's new epoch can't be written.
+    pub(crate) fn consumer_beat(
+        &self,
+        group: &StrBytes,
+        beat: &Beat,
+        source: &dyn TopicSource,
+    ) -> Result<Told> {
+        let mut inner = self.shared.lock();
+        let now = moment(&self.shared.seams);
+        let (told, record) = inner.coordinator.consumer_beat(group, beat, source, now)?;
+        self.shared.rearm(&mut inner);
+        self.shared.keep(&mut inner, record.into_iter().collect(), None, now)?;
+        Ok(told)
+    }
+
+    /// An id for a member that has none.
+    pub(crate) fn new_member_id(&self) -> StrBytes {
+        StrBytes::from_string(self.random_uuid().to_string())
     }
 
     /// Members leave: by id, or static ones by instance.

@@ -4,6 +4,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::command::{MemberRef, Turn};
+use super::consumer::Consumers;
 use super::state::{Group, State};
 
 impl Group {
@@ -35,6 +36,9 @@ impl Group {
         instance_id: Option<&StrBytes>,
         turn: &mut Turn,
     ) -> Result<(), ResponseError> {
+        if let Some(consumers) = &mut self.consumers {
+            return leave_consumers(consumers, member_id, instance_id);
+        }
         if member_id.is_empty() {
             let known = instance_id.and_then(|id| self.static_members.get(id)).cloned();
             self.remove_and_rebalance(&known.ok_or(ResponseError::UnknownMemberId)?, turn);
@@ -60,6 +64,9 @@ impl Group {
     /// Does what is due.
     pub(super) fn fire(&mut self, turn: &mut Turn) {
         let now_ms = turn.now.elapsed_ms;
+        if let Some(consumers) = &mut self.consumers {
+            consumers.expire(&self.id, now_ms);
+        }
         let is_due = |deadline_ms: Option<i64>| deadline_ms.is_some_and(|due_ms| due_ms <= now_ms);
 
         let known = self.pending_members.len();
@@ -83,5 +90,27 @@ impl Group {
         if is_due(self.rebalance.map(|rebalance| rebalance.deadline_ms)) {
             self.on_rebalance_deadline(turn);
         }
+    }
+}
+
+/// An administrator takes out a member whose partitions the coordinator divides.
+fn leave_consumers(
+    consumers: &mut Consumers,
+    member_id: &StrBytes,
+    instance_id: Option<&StrBytes>,
+) -> Result<(), ResponseError> {
+    let known = instance_id.and_then(|id| consumers.member_of(id)).cloned();
+    let member_id = match (member_id.is_empty(), instance_id, known) {
+        (false, None, _) => member_id.clone(),
+        (true, Some(_), Some(known)) => known,
+        (false, Some(_), Some(known)) if known != *member_id => {
+            return Err(ResponseError::FencedInstanceId);
+        }
+        (false, Some(_), Some(known)) => known,
+        _ => return Err(ResponseError::UnknownMemberId),
+    };
+    match consumers.remove(&member_id) {
+        true => Ok(()),
+        false => Err(ResponseError::UnknownMemberId),
     }
 }

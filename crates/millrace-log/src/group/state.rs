@@ -8,12 +8,13 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::command::{Joined, JoinedMember, MemberRef, Turn};
+use super::consumer::Consumers;
 use super::member::Member;
 use super::offsets::Offsets;
 use super::record::{GroupRecord, StoredGroup, StoredMember};
 
 /// The type of groups whose members are consumers, so that their topics are known.
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 /// Where a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub(crate) struct Group {
     /// Topics of all members, where the members are consumers and say so.
     pub(super) subscribed: Option<BTreeSet<String>>,
     pub(super) offsets: Offsets,
+    /// The members, where the coordinator divides the partitions; there are then no others.
+    pub(super) consumers: Option<Consumers>,
 }
 
 impl Group {
@@ -104,6 +107,7 @@ impl Group {
             rebalance: None,
             subscribed: None,
             offsets: Offsets::default(),
+            consumers: None,
         }
     }
 
@@ -180,8 +184,16 @@ impl Group {
         self.protocol_type.as_ref().is_some_and(|name| name.as_str() == CONSUMER)
     }
 
+    /// Whether nobody is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state == State::Empty && self.consumers.as_ref().is_none_or(Consumers::is_empty)
+    }
+
     /// Whether a member reads this topic. Where that can't be known of consumers, it is supposed.
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        if let Some(consumers) = &self.consumers {
+            return consumers.is_subscribed(topic);
+        }
         match &self.subscribed {
             Some(topics) => topics.contains(topic),
             None => self.uses_consumer_protocol() && !self.members.is_empty(),
@@ -249,7 +261,9 @@ impl Group {
         let sessions = self.members.values().filter_map(Member::deadline_ms);
         let pending = self.pending_members.values().copied();
         let rebalance = self.rebalance.iter().map(|rebalance| rebalance.deadline_ms);
-        sessions.chain(pending).chain(rebalance).chain(self.sync_deadline_ms).min()
+        let consumers = self.consumers.iter().filter_map(Consumers::next_deadline_ms);
+        let classic = sessions.chain(pending).chain(rebalance).chain(self.sync_deadline_ms);
+        classic.chain(consumers).min()
     }
 }
 

@@ -26,6 +26,7 @@ impl Group {
             rebalance: self.rebalance,
             subscribed: self.subscribed.clone(),
             offsets: Offsets::default(),
+            consumers: self.consumers.clone(),
         }
     }
 

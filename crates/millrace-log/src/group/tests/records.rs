@@ -1,4 +1,4 @@
-use super::super::record::{StoredGroup, StoredMember};
+use super::super::record::{StoredEpoch, StoredGroup, StoredMember};
 use super::*;
 
 /// Records of each kind, with and without what may be missing.
@@ -25,6 +25,7 @@ fn samples() -> Vec<GroupRecord> {
     let expiring = Committed { expire_time_ms: Some(5), leader_epoch: 3, ..committed(9) };
     let of_group = |value| GroupRecord::Group { group: text("g"), value };
     let of_offset = |value| GroupRecord::Offset { group: text("g"), partition: place(4), value };
+    let of_epoch = |value| GroupRecord::DividedGroup { group: text("g"), value };
     vec![
         of_group(Some(group)),
         of_group(Some(empty)),
@@ -32,6 +33,8 @@ fn samples() -> Vec<GroupRecord> {
         of_offset(Some(committed(8))),
         of_offset(Some(expiring)),
         of_offset(None),
+        of_epoch(Some(StoredEpoch { epoch: 7, state_since_ms: 1_700_000_000_000 })),
+        of_epoch(None),
     ]
 }
 

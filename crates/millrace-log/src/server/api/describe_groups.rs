@@ -32,8 +32,9 @@ pub(crate) async fn handle(
                 false => operations::NOT_ASKED,
             };
             let described = match coordinator.group(&id) {
-                Some(group) => group.describe(),
-                None => unknown(&id, version),
+                Some(group) if group.consumers().is_none() => group.describe(),
+                // Groups of the newer protocol have a request of their own.
+                _ => unknown(&id, version),
             };
             described.with_group_id(id).with_authorized_operations(operations)
         });

@@ -12,6 +12,9 @@ use crate::server::access::Operation;
 /// The type of groups whose members divide partitions by themselves.
 const CLASSIC: &str = "classic";
 
+/// The type of groups whose partitions the coordinator divides.
+const CONSUMER: &str = "consumer";
+
 /// The type of groups whose members share records.
 const SHARE: &str = "share";
 
@@ -30,7 +33,10 @@ pub(crate) async fn handle(
     let mut groups: Vec<ListedGroup> = broker.groups().with(|coordinator| {
         let list = |group: &Group| {
             let (id, protocol) = (group.id().clone(), group.protocol_type());
-            listed(id, protocol, group.state().name(), CLASSIC)
+            match group.consumers() {
+                Some(consumers) => listed(id, protocol, consumers.state_name(), CONSUMER),
+                None => listed(id, protocol, group.state().name(), CLASSIC),
+            }
         };
         coordinator.groups().map(list).collect()
     });

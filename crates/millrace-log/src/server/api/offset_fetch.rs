@@ -9,6 +9,7 @@ use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse,
 use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
+use crate::group::command::MemberRef;
 use crate::group::offsets::TopicPartition;
 use crate::server::Peer;
 use crate::server::access::Operation;
@@ -33,7 +34,19 @@ pub(crate) async fn handle(
                 .topics
                 .map(|topics| topics.into_iter().map(|t| (t.name, t.partition_indexes)).collect());
             let answer = OffsetFetchResponseGroup::default();
-            match peer.check_group(broker, Operation::Describe, &group.group_id) {
+            let member = MemberRef {
+                member_id: group.member_id.unwrap_or_default(),
+                instance_id: None,
+                generation: group.member_epoch,
+            };
+            let allowed = peer.check_group(broker, Operation::Describe, &group.group_id);
+            let checked = allowed.and_then(|()| {
+                broker.groups().with(|groups| match groups.group(&group.group_id) {
+                    Some(known) => known.check_fetch(&member),
+                    None => Ok(()),
+                })
+            });
+            match checked {
                 Ok(()) => {
                     let topics = offsets(broker, peer, &group.group_id, asked, stable);
                     answer.with_group_id(group.group_id).with_topics(topics)
