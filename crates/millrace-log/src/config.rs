@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::security::SaslMechanism;
+use crate::error::Result;
+use crate::security::{SaslMechanism, tls};
 
 /// When written batches are forced to the disk.
 ///
@@ -27,6 +28,16 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Looks whether a server could use them, which [`crate::Server::start`] does too.
+    ///
+    /// # Errors
+    /// [`crate::LogError::Config`] that names the file and says what is wrong with it.
+    pub fn check(&self) -> Result<()> {
+        tls::acceptor(self).map(drop)
+    }
 }
 
 /// The settings of a broker; [`BrokerConfig::new`] has the defaults.

@@ -37,6 +37,12 @@ impl Log {
         Client::connect(self.server.address()).await
     }
 
+    /// Stops the server; its directory is there until what this gives is dropped.
+    pub async fn stop(self) -> TempDir {
+        self.server.shutdown().await.unwrap();
+        self.dir
+    }
+
     /// Stops the server and starts another on its directory.
     pub async fn restart(self) -> Log {
         self.server.shutdown().await.unwrap();
@@ -110,6 +116,11 @@ impl Client {
 
 /// The bytes of a request.
 pub fn frame<T: Request>(version: i16, id: i32, request: &T) -> BytesMut {
+    try_frame(version, id, request).expect("a request that this version can say")
+}
+
+/// As `frame`; none if the version has no field for something.
+pub fn try_frame<T: Request>(version: i16, id: i32, request: &T) -> Option<BytesMut> {
     let mut bytes = BytesMut::new();
     bytes.put_i32(0);
     RequestHeader::default()
@@ -118,11 +129,16 @@ pub fn frame<T: Request>(version: i16, id: i32, request: &T) -> BytesMut {
         .with_correlation_id(id)
         .with_client_id(Some(text("test")))
         .encode(&mut bytes, T::header_version(version))
-        .unwrap();
-    request.encode(&mut bytes, version).unwrap();
-    let length = i32::try_from(bytes.len() - 4).unwrap();
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
-    bytes
+        .ok()?;
+    request.encode(&mut bytes, version).ok()?;
+    seal(&mut bytes);
+    Some(bytes)
+}
+
+/// Puts the length of what follows into the first four bytes.
+pub fn seal(frame: &mut [u8]) {
+    let length = i32::try_from(frame.len() - 4).unwrap();
+    frame[..4].copy_from_slice(&length.to_be_bytes());
 }
 
 pub fn text(text: &str) -> StrBytes {

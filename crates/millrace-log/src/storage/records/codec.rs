@@ -1,10 +1,35 @@
 //! The codecs of a batch's records.
 
 use std::io::{self, Read, Write};
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// More than this many bytes of records in one batch are refused: what is small on the wire must
 /// not fill the memory when it is inflated.
 pub(crate) const MAX_INFLATED_BYTES: usize = 256 << 20;
+
+/// What inflates to more than this does so alone in the process, as long as it is in memory: a
+/// megabyte from each of a thousand clients must not become a megabyte times thousand times 256.
+const ALONE_BYTES: usize = 8 << 20;
+
+/// Who inflates much.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The records of a batch that was compressed. While it lives no other large one comes into being,
+/// so that a thread must not hold two.
+#[derive(Debug)]
+pub(crate) struct Inflated {
+    records: Vec<u8>,
+    _alone: Option<MutexGuard<'static, ()>>,
+}
+
+impl Deref for Inflated {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.records
+    }
+}
 
 /// In front of blocks as snappy-java writes them: magic, version, oldest compatible version.
 const SNAPPY_JAVA_HEADER: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
@@ -49,9 +74,9 @@ impl Codec {
     ///
     /// # Errors
     /// When the block is damaged, or has more than [`MAX_INFLATED_BYTES`] in it.
-    pub(crate) fn decompress(self, block: &[u8]) -> io::Result<Vec<u8>> {
+    pub(crate) fn decompress(self, block: &[u8]) -> io::Result<Inflated> {
         match self {
-            Codec::None => Ok(block.to_vec()),
+            Codec::None => Ok(Inflated { records: block.to_vec(), _alone: None }),
             Codec::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(block)),
             Codec::Snappy => decompress_snappy(block),
             Codec::Lz4 => read_bounded(lz4::Decoder::new(block)?),
@@ -97,45 +122,67 @@ fn too_large() -> io::Error {
     )
 }
 
-fn read_bounded(decoder: impl Read) -> io::Result<Vec<u8>> {
-    let mut records = Vec::new();
-    decoder.take(MAX_INFLATED_BYTES as u64 + 1).read_to_end(&mut records)?;
-    if records.len() > MAX_INFLATED_BYTES { Err(too_large()) } else { Ok(records) }
+fn alone() -> MutexGuard<'static, ()> {
+    // It guards no data that a panic could have left half done.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn decompress_snappy(block: &[u8]) -> io::Result<Vec<u8>> {
+fn read_bounded(mut decoder: impl Read) -> io::Result<Inflated> {
     let mut records = Vec::new();
+    decoder.by_ref().take(ALONE_BYTES as u64).read_to_end(&mut records)?;
+    if records.len() < ALONE_BYTES {
+        return Ok(Inflated { records, _alone: None });
+    }
+    let alone = alone();
+    let more = (MAX_INFLATED_BYTES - records.len()) as u64 + 1;
+    decoder.take(more).read_to_end(&mut records)?;
+    if records.len() > MAX_INFLATED_BYTES {
+        return Err(too_large());
+    }
+    Ok(Inflated { records, _alone: Some(alone) })
+}
+
+fn decompress_snappy(block: &[u8]) -> io::Result<Inflated> {
+    let chunks = snappy_chunks(block)?;
+    let mut inflated_bytes = 0;
+    for chunk in &chunks {
+        let claimed = snap::raw::decompress_len(chunk)?;
+        inflated_bytes += claimed;
+        // A chunk inflates 64 times at most, so what claims more is refused before memory is taken
+        // for it.
+        if claimed > chunk.len().saturating_mul(64) + 64 || inflated_bytes > MAX_INFLATED_BYTES {
+            return Err(too_large());
+        }
+    }
+    let alone = (inflated_bytes >= ALONE_BYTES).then(alone);
+    let mut records = vec![0; inflated_bytes];
+    let mut end = 0;
+    for chunk in chunks {
+        end += snap::raw::Decoder::new().decompress(chunk, &mut records[end..])?;
+    }
+    Ok(Inflated { records, _alone: alone })
+}
+
+/// The blocks of snappy-java's framing, or the one that all is.
+fn snappy_chunks(block: &[u8]) -> io::Result<Vec<&[u8]>> {
     // The versions are not compared: other writers than snappy-java put other numbers there.
     if !block.starts_with(&SNAPPY_JAVA_HEADER[..8]) || block.len() < SNAPPY_JAVA_HEADER.len() {
-        append_snappy(block, &mut records)?;
-        return Ok(records);
+        return Ok(vec![block]);
     }
+    let mut chunks = Vec::new();
     let mut rest = &block[SNAPPY_JAVA_HEADER.len()..];
     while !rest.is_empty() {
         let (length, behind) = rest.split_first_chunk::<4>().ok_or_else(snappy_cut)?;
         let length = u32::from_be_bytes(*length) as usize;
         let (chunk, behind) = behind.split_at_checked(length).ok_or_else(snappy_cut)?;
-        append_snappy(chunk, &mut records)?;
+        chunks.push(chunk);
         rest = behind;
     }
-    Ok(records)
+    Ok(chunks)
 }
 
 fn snappy_cut() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "a snappy block is cut off")
-}
-
-fn append_snappy(chunk: &[u8], records: &mut Vec<u8>) -> io::Result<()> {
-    let inflated = snap::raw::decompress_len(chunk)?;
-    let start = records.len();
-    // A snappy block inflates 64 times at most, so what claims more is refused before memory is
-    // taken for it.
-    if inflated > chunk.len().saturating_mul(64) + 64 || start + inflated > MAX_INFLATED_BYTES {
-        return Err(too_large());
-    }
-    records.resize(start + inflated, 0);
-    snap::raw::Decoder::new().decompress(chunk, &mut records[start..])?;
-    Ok(())
 }
 
 fn compress_snappy(records: &[u8]) -> io::Result<Vec<u8>> {

@@ -14,7 +14,7 @@ pub(super) use batch::sequence_plus;
 pub use batch::{Attributes, BatchError, BatchHeader, Batches, HEADER_BYTES};
 pub use builder::{BatchBuilder, Marker};
 pub use codec::Codec;
-pub use record::{Record, RecordError, Records, decode};
+pub use record::{Block, Record, RecordError, Records, decode};
 
 #[cfg(test)]
 mod tests;

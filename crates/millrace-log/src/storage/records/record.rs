@@ -1,7 +1,8 @@
 //! The records of a batch.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
+use super::codec::Inflated;
 use super::{Attributes, BatchHeader, Codec, HEADER_BYTES};
 
 /// Why the records of a batch can't be read.
@@ -31,6 +32,30 @@ pub enum RecordError {
     },
 }
 
+/// The records of a batch, encoded.
+///
+/// A large one that was compressed keeps others from being inflated as long as it lives: drop it
+/// before the next.
+#[derive(Debug)]
+pub struct Block<'a>(Inner<'a>);
+
+#[derive(Debug)]
+enum Inner<'a> {
+    Borrowed(&'a [u8]),
+    Inflated(Inflated),
+}
+
+impl Deref for Block<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Borrowed(records) => records,
+            Inner::Inflated(records) => records,
+        }
+    }
+}
+
 /// The records of `batch`, inflated if they are compressed; not yet taken apart.
 ///
 /// # Errors
@@ -48,16 +73,16 @@ pub enum RecordError {
 /// assert_eq!(record.key, Some(&b"key"[..]));
 /// assert_eq!(record.timestamp_ms, 1_700_000_000_000);
 /// ```
-pub fn decode<'a>(header: &BatchHeader, batch: &'a [u8]) -> Result<Cow<'a, [u8]>, RecordError> {
+pub fn decode<'a>(header: &BatchHeader, batch: &'a [u8]) -> Result<Block<'a>, RecordError> {
     let codec = header.attributes.codec();
     let codec = codec.ok_or(RecordError::Codec(header.attributes.0 & Attributes::CODEC_MASK))?;
     let block = batch.get(HEADER_BYTES..header.size_bytes);
     let block = block.ok_or_else(|| RecordError::Block("the batch is cut off".to_owned()))?;
     if codec == Codec::None {
-        return Ok(Cow::Borrowed(block));
+        return Ok(Block(Inner::Borrowed(block)));
     }
     let records = codec.decompress(block).map_err(|error| RecordError::Block(error.to_string()))?;
-    Ok(Cow::Owned(records))
+    Ok(Block(Inner::Inflated(records)))
 }
 
 /// One record, its parts where they stand in the batch.
