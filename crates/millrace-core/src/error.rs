@@ -20,7 +20,8 @@ pub enum ErrorKind {
     Retry,
     /// Stored state is damaged, missing or of another job: an older checkpoint is needed.
     Restore,
-    /// Millrace broke one of its own invariants: a bug to report.
+    /// Millrace broke one of its own invariants, or a function of the job panicked: a bug to report.
+    /// The job restarts, unless it meets the very same bug again.
     Report,
 }
 

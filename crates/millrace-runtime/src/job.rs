@@ -115,6 +115,8 @@ impl Job {
 
     async fn run_with_restarts(&self) -> Result<(Outcome, RunEnd)> {
         let mut in_a_row = 0;
+        // The bug that ended the run before, if one did.
+        let mut bug = None;
         loop {
             let begun = self.seams.clock.elapsed();
             let completed = self.watch.checkpoints().completed;
@@ -123,12 +125,18 @@ impl Job {
                 Err(error) => error,
             };
             let ran = self.seams.clock.elapsed().saturating_sub(begun);
-            if self.options.restart.is_reset_by(ran)
-                && self.watch.checkpoints().completed > completed
-            {
+            let progressed = self.watch.checkpoints().completed > completed;
+            if self.options.restart.is_reset_by(ran) && progressed {
                 in_a_row = 0;
             }
-            let may_pass = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Report);
+            let found = (error.kind() == ErrorKind::Report).then(|| error.full_report());
+            let may_pass = match error.kind() {
+                ErrorKind::Retry => true,
+                // The same bug on the same rows: it would be met for ever.
+                ErrorKind::Report => progressed || found != bug,
+                ErrorKind::FixInput | ErrorKind::Restore => false,
+            };
+            bug = found;
             let delay = match self.options.restart.delay(in_a_row) {
                 Some(delay) if may_pass && self.watch.ordered() == Order::Run => delay,
                 _ => return Err(error),

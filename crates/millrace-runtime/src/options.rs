@@ -35,8 +35,9 @@ impl Default for JobOptions {
     }
 }
 
-/// What happens after a failure of kind `Retry`, or a panic. Wrong input and unusable state fail
-/// the job at once: the next run would meet them again.
+/// What happens after a failure of kind `Retry` or `Report`, a panic among them. Wrong input and
+/// unusable state fail the job at once: the next run would meet them again. So does a bug (`Report`)
+/// that shows itself a second time in the same words before a checkpoint was completed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RestartStrategy {
     /// The job fails.

@@ -19,7 +19,7 @@ use futures::{FutureExt, StreamExt};
 use millrace_checkpoint::decide::{Action, Coordinator, Event};
 use millrace_checkpoint::{CheckpointKind, CheckpointStore, SplitEntry};
 use millrace_core::seam::{JoinError, Seams, Task};
-use millrace_core::{CheckpointId, Error, Result, Split};
+use millrace_core::{CheckpointId, Error, ErrorKind, Result, Split};
 use tokio::sync::{mpsc, oneshot};
 
 use self::build::{Builder, reporting};
@@ -85,6 +85,8 @@ struct Coordination<'a> {
     background: FuturesUnordered<BoxFuture<'a, Background>>,
     /// The order that was last acted on.
     order: Order,
+    /// What the checkpoint that failed last failed of.
+    failure_kind: ErrorKind,
 }
 
 impl Run<'_> {
@@ -123,6 +125,7 @@ impl Run<'_> {
             commands,
             background: FuturesUnordered::new(),
             order: Order::Run,
+            failure_kind: ErrorKind::Retry,
         };
         let end = coordination.coordinate(events, &mut handles).await;
         // Finished tasks are gone already; after a failure or a cancellation the others are not.
@@ -203,7 +206,11 @@ impl<'a> Coordination<'a> {
                 }
                 Woken::Background(done) => self.background_done(done)?,
                 Woken::Task(event) => self.task_event(event)?,
-                Woken::Tick => self.decide(Event::Tick),
+                Woken::Tick => {
+                    // What takes too long now may be quicker another time.
+                    self.failure_kind = ErrorKind::Retry;
+                    self.decide(Event::Tick)
+                }
                 Woken::Ended((task, end)) => match (tasks.judge(task, end)?, finishing) {
                     (true, Some(kind)) => return Ok(self.end(kind)),
                     (true, None) => {
@@ -237,6 +244,7 @@ impl<'a> Coordination<'a> {
             }
             TaskEvent::Declined { task, checkpoint, error } => {
                 let reason = error.full_report();
+                self.failure_kind = error.kind();
                 self.decide(Event::Declined { checkpoint, task: task.0, reason })
             }
             TaskEvent::Ended { task } => self.decide(Event::TaskEnded { task: task.0 }),
@@ -259,6 +267,7 @@ impl<'a> Coordination<'a> {
             }
             Background::Stored { checkpoint, result: Err(error) } => {
                 let reason = error.full_report();
+                self.failure_kind = error.kind();
                 Ok(self.decide(Event::StoreFailed { checkpoint, reason }))
             }
             Background::Found { dealer, result } => {
@@ -319,7 +328,7 @@ impl<'a> Coordination<'a> {
                     CheckpointKind::Final | CheckpointKind::Periodic => RunEndKind::Finished,
                 }));
             }
-            Action::Fail { reason } => return Err(Error::retry(reason)),
+            Action::Fail { reason } => return Err(Error::new(self.failure_kind, reason)),
         }
         Ok(None)
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use millrace_core::ErrorKind;
 use millrace_core::seam::Seams;
 use millrace_runtime::*;
@@ -55,6 +57,22 @@ async fn without_restarts_the_first_failure_is_told_with_the_operator_that_faile
     assert_eq!(error.kind(), ErrorKind::Retry);
     let text = error.message();
     assert!(text.starts_with("`hold (") && text.ends_with("the fuse blew"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bug_that_is_met_again_ends_the_job_and_what_may_pass_is_tried_to_the_end() {
+    for (panic, kind, restarts) in [(true, ErrorKind::Report, 1), (false, ErrorKind::Retry, 3)] {
+        let fuse = Fuse::always(panic);
+        let graph = graph(ListSource::even(1, 100), &Target::default(), [1, 1, 1], Some(fuse));
+        let delay = Duration::from_millis(1);
+        let mut options =
+            JobOptions { restart: RestartStrategy::FixedDelay { attempts: 3, delay }, ..options() };
+        options.checkpoints.interval = Duration::from_secs(600);
+        let job = Job::new(graph, options, memory(), Seams::system()).unwrap();
+        let watch = job.watch();
+        let error = job.run().await.unwrap_err();
+        assert_eq!((error.kind(), watch.restarts()), (kind, restarts), "{error}");
+    }
 }
 
 #[tokio::test]

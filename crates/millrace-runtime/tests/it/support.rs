@@ -212,18 +212,27 @@ pub struct HoldUntilWatermark {
     pub fuse: Option<Arc<Fuse>>,
 }
 
-/// Blows once, at a given number of calls.
+/// Blows at a given number of calls, once unless it is told otherwise.
 pub struct Fuse {
     left: AtomicUsize,
     panic: bool,
+    /// It blows at each call from then on.
+    again: bool,
 }
 
 impl Fuse {
     pub fn after(calls: usize, panic: bool) -> Arc<Self> {
-        Arc::new(Fuse { left: AtomicUsize::new(calls), panic })
+        Arc::new(Fuse { left: AtomicUsize::new(calls), panic, again: false })
+    }
+
+    pub fn always(panic: bool) -> Arc<Self> {
+        Arc::new(Fuse { left: AtomicUsize::new(1), panic, again: true })
     }
 
     fn burn(&self) -> Result<()> {
+        if self.again {
+            self.left.store(1, SeqCst);
+        }
         let before = self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         match before {
             Ok(1) if self.panic => panic!("the fuse blew"),
