@@ -6,6 +6,8 @@
 //! visible. After a crash the runtime opens the sink's subtasks with what the manifest holds; they
 //! commit that again (so `commit` is idempotent) and sweep away what no manifest names.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,6 +47,8 @@ pub struct SinkContext {
     /// A number that no other start of this job's sink has had, for names that must not collide
     /// with leftovers of a crashed run.
     pub attempt: u64,
+    /// How often checkpoints begin; `None` where none will.
+    pub checkpoint_interval: Option<Duration>,
     /// The clock for sinks that roll by time, and where blocking writes may run.
     pub seams: Seams,
 }

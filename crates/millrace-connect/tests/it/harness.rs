@@ -126,14 +126,19 @@ pub async fn open_writer(
     parallelism: usize,
     restored: &[Prepared],
 ) -> Result<Box<dyn SinkWriter>> {
-    sink.open(SinkContext {
+    sink.open(sink_context(index, parallelism, restored)).await
+}
+
+/// What a writer is told at its opening, without an interval of checkpoints.
+pub fn sink_context(index: usize, parallelism: usize, restored: &[Prepared]) -> SinkContext {
+    SinkContext {
         id: OperatorId::new("sink"),
         subtask: Subtask { index, parallelism },
         restored: restored.to_vec(),
         attempt: 1,
+        checkpoint_interval: None,
         seams: Seams::system(),
-    })
-    .await
+    }
 }
 
 pub fn batch(rows: &RecordBatch) -> Batch {

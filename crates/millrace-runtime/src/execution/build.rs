@@ -221,6 +221,7 @@ impl Builder<'_> {
                 sink: sink.clone(),
                 restored: self.restore.prepared(node),
                 attempt: self.attempt,
+                checkpoint_interval: self.options.checkpoints.interval,
                 seams: self.seams.clone(),
             },
         };
@@ -249,8 +250,17 @@ struct Blueprint {
 
 enum BlueprintKind {
     Source,
-    Operator { factory: OperatorFactory, restored: Restored },
-    Sink { sink: Arc<dyn Sink>, restored: Vec<Prepared>, attempt: u64, seams: Seams },
+    Operator {
+        factory: OperatorFactory,
+        restored: Restored,
+    },
+    Sink {
+        sink: Arc<dyn Sink>,
+        restored: Vec<Prepared>,
+        attempt: u64,
+        checkpoint_interval: Duration,
+        seams: Seams,
+    },
 }
 
 impl Blueprint {
@@ -270,12 +280,13 @@ impl Blueprint {
                 }
                 MemberKind::Operator(operator)
             }
-            BlueprintKind::Sink { sink, restored, attempt, seams } => {
+            BlueprintKind::Sink { sink, restored, attempt, checkpoint_interval, seams } => {
                 let context = SinkContext {
                     id: self.id.clone(),
                     subtask: self.subtask,
                     restored,
                     attempt,
+                    checkpoint_interval: Some(checkpoint_interval),
                     seams,
                 };
                 MemberKind::Sink(SinkTail::new(sink.open(context).await?))

@@ -114,6 +114,7 @@ impl Restore {
                 subtask: Subtask { index: 0, parallelism: 1 },
                 restored: self.prepared(index),
                 attempt: seams.random.next_u64(),
+                checkpoint_interval: None,
                 seams: seams.clone(),
             })
             .await?;

@@ -116,6 +116,7 @@ mod tests {
             subtask: Subtask { index: 0, parallelism: 1 },
             restored: Vec::new(),
             attempt: 1,
+            checkpoint_interval: None,
             seams: Seams::system(),
         };
         let mut serializer = letters.serializer(&context, 3);

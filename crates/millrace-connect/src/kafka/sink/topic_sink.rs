@@ -190,6 +190,24 @@ impl TopicSink {
         }
     }
 
+    /// Refuses checkpoints so seldom that Kafka would abort transactions before they are committed.
+    fn check_interval(&self, context: &SinkContext, timeout_ms: u32) -> Result<()> {
+        let interval = context.checkpoint_interval.unwrap_or_default();
+        if interval < Duration::from_millis(u64::from(timeout_ms)) {
+            return Ok(());
+        }
+        Err(Error::fix_input(format!(
+            "rows for topic `{}` would be lost: checkpoints, which commit transactions, begin every \
+             {} ms, and Kafka aborts a transaction after `transaction.timeout.ms` ({timeout_ms})",
+            self.topic,
+            interval.as_millis()
+        ))
+        .hint(
+            "take checkpoints more often, or raise `properties.transaction.timeout.ms` (and the \
+             brokers' `transaction.max.timeout.ms`)",
+        ))
+    }
+
     /// `transaction.timeout.ms`: the table's, or else the longest that the broker allows, so that a
     /// prepared transaction outlives a long absence of the job.
     async fn transaction_timeout_ms(&self, wire: &mut WireClient) -> Result<u32> {
@@ -235,6 +253,9 @@ impl Sink for TopicSink {
             let clock = Arc::clone(&context.seams.clock);
             let mut wire = WireClient::new(&bootstrap_servers, security, clock);
             timeout_ms = self.transaction_timeout_ms(&mut wire).await?;
+            if transactional {
+                self.check_interval(&context, timeout_ms)?;
+            }
             if transactional && context.subtask.index == 0 {
                 tracing::info!(
                     "transactions to topic `{}` live for {timeout_ms} ms: a checkpoint and a \

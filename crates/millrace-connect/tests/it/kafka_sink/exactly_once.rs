@@ -346,3 +346,25 @@ async fn a_transaction_longer_than_the_brokers_allow_is_refused_at_the_start() {
     assert_eq!(error.kind(), ErrorKind::FixInput);
     assert!(error.message().contains("`transaction.max.timeout.ms` = 900000"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_that_come_after_the_time_out_of_transactions_are_refused_at_the_start() {
+    let brokers = brokers();
+    let options = [
+        ("sink.delivery-guarantee", "exactly-once"),
+        ("sink.transactional-id-prefix", "seldom"),
+        ("properties.transaction.timeout.ms", "60000"),
+    ];
+    let topic = fresh("seldom");
+    let table = numbers(&brokers, &topic, options);
+    let sink = open_sink("kafka", &table).unwrap().sink;
+    let every = |interval_s| millrace_core::SinkContext {
+        checkpoint_interval: Some(Duration::from_secs(interval_s)),
+        ..crate::harness::sink_context(0, 1, &[])
+    };
+    let error = sink.open(every(60)).await.err().expect("it is refused");
+    assert_eq!(error.kind(), ErrorKind::FixInput, "{}", error.full_report());
+    assert!(error.message().contains("every 60000 ms"), "{error}");
+    assert!(error.message().contains("`transaction.timeout.ms` (60000)"), "{error}");
+    assert!(sink.open(every(59)).await.is_ok());
+}
