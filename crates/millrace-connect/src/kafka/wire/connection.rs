@@ -14,11 +14,14 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use millrace_core::Error;
 use millrace_core::seam::Clock;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls;
 
 use super::fault::Fault;
-use super::security::Security;
+use super::scram;
+use super::security::{Login, Mechanism, Security};
+use super::tls::Tls;
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -26,9 +29,14 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER_BYTES: usize = 128 << 20;
 const CLIENT_ID: &str = "millrace";
 
+/// What bytes go through, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
 /// Requests in turn, each with its answer.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     address: String,
     /// What the broker speaks, by API key; empty until it has said so.
     versions: BTreeMap<i16, (i16, i16)>,
@@ -47,6 +55,10 @@ impl Connection {
         let stream = within(&*clock, connect).await.map_err(|cause| lost(address, cause))?;
         // Each request waits for its answer; nothing is to be gathered.
         stream.set_nodelay(true).map_err(|cause| lost(address, cause))?;
+        let stream: Box<dyn Stream> = match &security.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(encrypted(stream, tls, address, &*clock).await?),
+        };
         let mut connection = Connection {
             stream,
             address: address.to_owned(),
@@ -55,8 +67,8 @@ impl Connection {
             clock,
         };
         connection.agree().await?;
-        if let Security::SaslPlain { username, password } = security {
-            connection.log_in(username, password).await?;
+        if let Some(login) = &security.login {
+            connection.log_in(login).await?;
         }
         Ok(connection)
     }
@@ -77,21 +89,40 @@ impl Connection {
         Ok(())
     }
 
-    async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Fault> {
-        let mechanism = StrBytes::from_static_str("PLAIN");
+    async fn log_in(&mut self, login: &Login) -> Result<(), Fault> {
+        let mechanism = StrBytes::from_static_str(login.mechanism.name());
         let handshake = SaslHandshakeRequest::default().with_mechanism(mechanism);
         let answer = self.call(&handshake, 1).await?;
         if let Some(code) = ResponseError::try_from_code(answer.error_code) {
-            return Err(refused_login(&self.address, username, code, None));
+            return Err(refused_login(&self.address, &login.username, None).caused_by(code).into());
         }
-        let token = Bytes::from(format!("\0{username}\0{password}"));
-        let request = SaslAuthenticateRequest::default().with_auth_bytes(token);
+        let Login { mechanism, username, password } = login;
+        let hash = match mechanism {
+            Mechanism::Plain => {
+                self.authenticate(login, format!("\0{username}\0{password}")).await?;
+                return Ok(());
+            }
+            Mechanism::Scram(hash) => *hash,
+        };
+        let address = self.address.clone();
+        let refused = |why: String| Fault::from(refused_login(&address, username, Some(why)));
+        let (awaiting, message) = scram::begin(hash, username, password).map_err(refused)?;
+        let answer = self.authenticate(login, message).await?;
+        let (awaiting, message) = awaiting.prove(&answer).map_err(refused)?;
+        let answer = self.authenticate(login, message).await?;
+        awaiting.check(&answer).map_err(refused)
+    }
+
+    /// Says a step of the login, and gives what the broker answers to it.
+    async fn authenticate(&mut self, login: &Login, step: String) -> Result<String, Fault> {
+        let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(step));
         let answer = self.call(&request, 2).await?;
         match ResponseError::try_from_code(answer.error_code) {
-            None => Ok(()),
+            None => Ok(String::from_utf8_lossy(&answer.auth_bytes).into_owned()),
             Some(code) => {
                 let why = answer.error_message.as_deref().map(str::to_owned);
-                Err(refused_login(&self.address, username, code, why))
+                let refused = refused_login(&self.address, &login.username, why);
+                Err(refused.caused_by(code).into())
             }
         }
     }
@@ -185,10 +216,34 @@ fn frame<R: Request>(request: &R, version: i16, correlation: i32) -> Result<Byte
     Ok(frame)
 }
 
-fn refused_login(address: &str, username: &str, code: ResponseError, why: Option<String>) -> Fault {
+/// Agrees on encryption.
+async fn encrypted(
+    stream: TcpStream,
+    tls: &Tls,
+    address: &str,
+    clock: &dyn Clock,
+) -> Result<impl Stream + use<>, Fault> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let (connector, name) = tls.connector(host)?;
+    let connected = within(clock, connector.connect(name, stream)).await;
+    connected.map_err(|cause| {
+        // What TLS itself refuses, such as a certificate, it will refuse again.
+        match cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            false => lost(address, cause),
+            true => Error::fix_input(format!("no encrypted connection to the broker `{address}`"))
+                .hint(
+                    "does it speak TLS there, and is what has signed its certificate in \
+                     `properties.ssl.ca.location`?",
+                )
+                .caused_by(cause)
+                .into(),
+        }
+    })
+}
+
+fn refused_login(address: &str, username: &str, why: Option<String>) -> Error {
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    let error = Error::fix_input(format!("`{address}` refuses the login of `{username}`{why}"));
-    Fault::Lasting(error.caused_by(code))
+    Error::fix_input(format!("`{address}` refuses the login of `{username}`{why}"))
 }
 
 fn lost(address: &str, cause: io::Error) -> Fault {

@@ -15,6 +15,15 @@ pub(crate) enum Fault {
     Lasting(Error),
 }
 
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Retry => Fault::Passing(error),
+            _ => Fault::Lasting(error),
+        }
+    }
+}
+
 impl Fault {
     /// The fault for an error code of a broker's answer.
     pub fn of(code: ResponseError, doing: &str) -> Self {

@@ -6,13 +6,18 @@
 //! over `kafka-protocol`: one request at a time over one connection a broker, the versions agreed
 //! with each broker by `ApiVersions`.
 //!
-//! Connections are plain or log in with SASL PLAIN; [`Security::of`] refuses other settings.
+//! Connections are plain or encrypted by TLS, and log in with SASL PLAIN or SCRAM if they have to;
+//! [`Security::of`] refuses other settings.
 
 mod client;
 mod connection;
 mod coordinators;
 mod fault;
+mod scram;
 mod security;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod transactions;
 mod witness;
 
