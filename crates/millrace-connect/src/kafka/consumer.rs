@@ -35,6 +35,8 @@ pub(crate) struct Consumers {
 
 struct Assigned {
     consumer: Arc<SourceConsumer>,
+    /// Where it looks for the cluster.
+    bootstrap_servers: String,
     /// All that it was ever assigned.
     partitions: HashSet<TopicPartition>,
 }
@@ -58,11 +60,11 @@ impl Consumers {
         settings: &ConsumerSettings,
     ) -> Result<Arc<SourceConsumer>> {
         let mut consumers = self.by_subtask.lock().expect("no holder panics");
-        if let Some(assigned) = consumers.get(&subtask) {
+        if let Some(assigned) = consumers.get(&subtask).filter(|one| one.is_for(settings)) {
             return Ok(Arc::clone(&assigned.consumer));
         }
-        let consumer = Arc::new(connect(settings)?);
-        let assigned = Assigned { consumer: Arc::clone(&consumer), partitions: HashSet::new() };
+        let assigned = Assigned::new(settings, HashSet::new())?;
+        let consumer = Arc::clone(&assigned.consumer);
         consumers.insert(subtask, assigned);
         Ok(consumer)
     }
@@ -78,15 +80,27 @@ impl Consumers {
         partition: &TopicPartition,
     ) -> Result<Arc<SourceConsumer>> {
         let mut consumers = self.by_subtask.lock().expect("no holder panics");
-        if let Some(assigned) = consumers.get_mut(&subtask)
+        if let Some(assigned) = consumers.get_mut(&subtask).filter(|one| one.is_for(settings))
             && assigned.partitions.insert(partition.clone())
         {
             return Ok(Arc::clone(&assigned.consumer));
         }
-        let consumer = Arc::new(connect(settings)?);
-        let partitions = HashSet::from([partition.clone()]);
-        consumers.insert(subtask, Assigned { consumer: Arc::clone(&consumer), partitions });
+        let assigned = Assigned::new(settings, HashSet::from([partition.clone()]))?;
+        let consumer = Arc::clone(&assigned.consumer);
+        consumers.insert(subtask, assigned);
         Ok(consumer)
+    }
+}
+
+impl Assigned {
+    fn new(settings: &ConsumerSettings, partitions: HashSet<TopicPartition>) -> Result<Self> {
+        let bootstrap_servers = settings.bootstrap_servers.clone();
+        Ok(Assigned { consumer: Arc::new(connect(settings)?), bootstrap_servers, partitions })
+    }
+
+    /// The embedded log may listen elsewhere than when the consumer was made.
+    fn is_for(&self, settings: &ConsumerSettings) -> bool {
+        self.bootstrap_servers == settings.bootstrap_servers
     }
 }
 

@@ -4,6 +4,10 @@
 //! interface, and all others join it. Where another process has the directory (`millrace log
 //! serve`, another job), they join that one, at the address in its lock file. The server ends with
 //! the last table that uses it.
+//!
+//! A process that is killed and started again may listen elsewhere. Whoever had joined it notices
+//! that the lock file has another address ([`EmbeddedLog::moved_to`]) and fails, so that the job
+//! restarts and asks anew; if nobody has the directory then, it serves the log itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,8 +33,9 @@ static SERVERS: Mutex<Option<HashMap<PathBuf, Weak<Running>>>> = Mutex::const_ne
 #[derive(Clone)]
 pub(crate) struct EmbeddedLog {
     address: String,
+    directory: PathBuf,
     /// None where another process serves it.
-    _running: Option<Arc<Running>>,
+    running: Option<Arc<Running>>,
 }
 
 struct Running {
@@ -58,7 +63,8 @@ impl EmbeddedLog {
         let directory =
             data_dir.canonicalize().map_err(|cause| unusable(data_dir).caused_by(cause))?;
         if let Some(running) = servers.get(&directory).and_then(Weak::upgrade) {
-            return Ok(EmbeddedLog { address: running.address.clone(), _running: Some(running) });
+            let address = running.address.clone();
+            return Ok(EmbeddedLog { address, directory, running: Some(running) });
         }
         let began = seams.clock.elapsed();
         loop {
@@ -71,12 +77,12 @@ impl EmbeddedLog {
                         address: address.clone(),
                         _server: std::sync::Mutex::new(server),
                     });
-                    servers.insert(directory, Arc::downgrade(&running));
-                    return Ok(EmbeddedLog { address, _running: Some(running) });
+                    servers.insert(directory.clone(), Arc::downgrade(&running));
+                    return Ok(EmbeddedLog { address, directory, running: Some(running) });
                 }
                 Err(LogError::InUse { .. }) => {
                     if let Some(address) = address_of_holder(&directory) {
-                        return Ok(EmbeddedLog { address, _running: None });
+                        return Ok(EmbeddedLog { address, directory, running: None });
                     }
                     // It may be about to listen, or about to end.
                     if seams.clock.elapsed().saturating_sub(began) > LISTEN_TIMEOUT {
@@ -95,6 +101,19 @@ impl EmbeddedLog {
     /// Where it listens: `HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether this process serves it.
+    pub fn is_own(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Where the process that serves it listens now, if that is not where it was joined.
+    pub fn moved_to(&self) -> Option<String> {
+        if self.is_own() {
+            return None;
+        }
+        address_of_holder(&self.directory).filter(|address| *address != self.address)
     }
 }
 
@@ -142,8 +161,30 @@ mod tests {
         ));
         let written = address_of_holder(&data);
         assert_eq!(written.as_deref(), Some(first.address()));
+        assert!(first.is_own() && second.is_own() && first.moved_to().is_none());
         drop((first, second));
         let again = EmbeddedLog::open(&data, &seams).await.expect("it starts again");
         assert!(std::net::TcpStream::connect(again.address()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_has_joined_another_process_sees_that_it_listens_elsewhere_now() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |address: &str| {
+            let text = format!("{{\"pid\":1,\"address\":{address}}}");
+            std::fs::write(directory.path().join("lock"), text).expect("it is written");
+        };
+        let joined = EmbeddedLog {
+            address: "127.0.0.1:1".into(),
+            directory: directory.path().to_owned(),
+            running: None,
+        };
+        assert_eq!(joined.moved_to(), None, "there is no lock file");
+        for (address, moved) in
+            [("\"127.0.0.1:1\"", None), ("null", None), ("\"127.0.0.1:2\"", Some("127.0.0.1:2"))]
+        {
+            write(address);
+            assert_eq!(joined.moved_to().as_deref(), moved);
+        }
     }
 }

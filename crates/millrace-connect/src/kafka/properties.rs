@@ -12,7 +12,7 @@ use std::sync::Arc;
 use millrace_core::seam::Seams;
 use millrace_core::{Error, Result};
 use rdkafka::ClientConfig;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::embedded::EmbeddedLog;
 use crate::Options;
@@ -34,7 +34,7 @@ pub(crate) struct ClientProperties {
     /// Where the embedded log keeps its data.
     log_dir: PathBuf,
     /// The embedded log, once it was needed; shared by clones.
-    embedded: Arc<OnceCell<EmbeddedLog>>,
+    embedded: Arc<Mutex<Option<EmbeddedLog>>>,
     /// Whose offsets are committed and begun from.
     pub group_id: Option<String>,
     /// What is done where there is no offset to begin at: as it was written, if it was.
@@ -165,7 +165,8 @@ impl ClientProperties {
     }
 
     /// Where to connect to: the brokers that are named, or else the embedded log, which is started
-    /// or joined by the first who asks.
+    /// or joined by the first who asks. One that another process serves may have moved since it was
+    /// joined; so it is looked for each time.
     ///
     /// # Errors
     /// As for [`EmbeddedLog::open`].
@@ -173,8 +174,28 @@ impl ClientProperties {
         if let Some(servers) = &self.bootstrap_servers {
             return Ok(servers.clone());
         }
-        let log = self.embedded.get_or_try_init(|| EmbeddedLog::open(&self.log_dir, seams)).await?;
+        let mut embedded = self.embedded.lock().await;
+        if let Some(log) = embedded.as_ref().filter(|log| log.is_own()) {
+            return Ok(log.address().to_owned());
+        }
+        let log = embedded.insert(EmbeddedLog::open(&self.log_dir, seams).await?);
         Ok(log.address().to_owned())
+    }
+
+    /// # Errors
+    /// `Retry` when the embedded log, which another process serves, is no longer where it was
+    /// joined: librdkafka would look for it there for ever.
+    pub fn check_place(&self) -> Result<()> {
+        let Ok(embedded) = self.embedded.try_lock() else { return Ok(()) };
+        let Some(log) = embedded.as_ref() else { return Ok(()) };
+        match log.moved_to() {
+            None => Ok(()),
+            Some(address) => Err(Error::retry(format!(
+                "the log in `{}` was served at `{}` and is served at `{address}` now",
+                self.log_dir.display(),
+                log.address()
+            ))),
+        }
     }
 
     /// The value of a property by the name that librdkafka has for it.

@@ -75,6 +75,10 @@ pub(crate) struct PartitionReader {
     at_end: bool,
     ended: bool,
     null_values: u64,
+    /// When the client is looked after next, by the clock's elapsed time.
+    serve_at: Duration,
+    /// That time has come.
+    quiet: bool,
 }
 
 impl PartitionReader {
@@ -101,6 +105,8 @@ impl PartitionReader {
             at_end: false,
             ended: false,
             null_values: 0,
+            serve_at: Duration::ZERO,
+            quiet: false,
         };
         if reader.reached_stop() {
             reader.ended = true;
@@ -347,6 +353,9 @@ impl SplitReader for PartitionReader {
                 return Ok(Read::End);
             }
             if taken == 0 {
+                if std::mem::take(&mut self.quiet) {
+                    self.parts.settings.client.check_place()?;
+                }
                 self.look_for_stop().await?;
                 return Ok(Read::Pending);
             }
@@ -359,9 +368,14 @@ impl SplitReader for PartitionReader {
 
     async fn ready(&mut self) -> Option<()> {
         let clock = Arc::clone(&self.parts.seams.clock);
+        // Whoever waits is interrupted at each checkpoint and waits anew: the time stands.
+        let rest = self.serve_at.saturating_sub(clock.elapsed());
         tokio::select! {
             () = self.arrived.notified() => {}
-            () = clock.sleep(SERVE_INTERVAL) => {}
+            () = clock.sleep(rest) => {
+                self.serve_at = clock.elapsed() + SERVE_INTERVAL;
+                self.quiet = true;
+            }
         }
         Some(())
     }
