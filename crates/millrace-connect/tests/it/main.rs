@@ -7,6 +7,7 @@ mod file_sink;
 mod golden;
 mod harness;
 mod json;
+#[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka_sink;

@@ -8,7 +8,7 @@ mod tokenizer;
 use std::fs::File;
 
 use arrow_schema::Schema;
-use millrace_core::{Error, Result};
+use millrace_core::Result;
 
 use self::decoder::CsvDecoder;
 use self::dialect::Dialect;
@@ -54,7 +54,9 @@ impl CsvFormat {
     #[cfg(feature = "kafka")]
     pub fn message_decoder(&self, read: &ReadSchema) -> Result<Box<dyn MessageDecoder>> {
         if self.dialect.header {
-            return Err(Error::fix_input("option `csv.header` cannot be `true` for messages"));
+            return Err(millrace_core::Error::fix_input(
+                "option `csv.header` cannot be `true` for messages",
+            ));
         }
         Ok(Box::new(CsvDecoder::new(self.dialect.clone(), read)))
     }
