@@ -50,7 +50,7 @@ impl Connector for Print {
         };
         table.options.finish(&table.name)?;
         for field in table.schema.fields() {
-            if !display::is_supported(field.data_type()) {
+            if !display::is_supported(field.data_type(), TextStyle::Java) {
                 return Err(Error::fix_input(format!(
                     "connector `print` cannot show column `{}` of table `{}`",
                     field.name(),

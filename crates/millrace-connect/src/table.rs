@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use millrace_core::{BadRecordPolicy, Error, Result, Sink, Source};
 
 /// A table as a connector sees it: physical columns and options. Computed columns and watermarks
@@ -76,6 +76,26 @@ pub struct MetadataKey {
     pub writable: bool,
 }
 
+/// The type of a column `MAP<key, value>`. Values may be NULL, keys may not.
+///
+/// Columns of maps have this one shape everywhere, so that two of the same SQL type have the same
+/// Arrow type.
+pub fn map_type(key: DataType, value: DataType) -> DataType {
+    let entry = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
+}
+
+/// The types of keys and values of a [`map_type`]; `None` for other types.
+pub fn map_entry(data_type: &DataType) -> Option<(&DataType, &DataType)> {
+    let DataType::Map(entries, _) = data_type else { return None };
+    match entries.data_type() {
+        DataType::Struct(fields) if fields.len() == 2 => {
+            Some((fields[0].data_type(), fields[1].data_type()))
+        }
+        _ => None,
+    }
+}
+
 /// A table to read from.
 #[derive(Clone)]
 pub struct SourceTable {
@@ -106,6 +126,11 @@ pub trait Connector: Send + Sync {
     /// What columns of `METADATA` can stand for. A table with others never reaches the connector.
     fn metadata(&self) -> Vec<MetadataKey> {
         Vec::new()
+    }
+
+    /// Why there is no metadata `key` although Flink's connector of the same name has it.
+    fn missing_metadata(&self, _key: &str) -> Option<&'static str> {
+        None
     }
 
     /// Opens the table for reading.

@@ -116,6 +116,11 @@ fn java(array: &ArrayRef) -> String {
     match array.data_type() {
         DataType::Boolean => array.as_boolean().value(0).to_string(),
         DataType::Utf8 => array.as_string::<i32>().value(0).to_owned(),
+        DataType::Binary => {
+            let bytes = array.as_binary::<i32>().value(0).iter();
+            let shown: Vec<String> = bytes.map(|&byte| (byte as i8).to_string()).collect();
+            format!("[{}]", shown.join(", "))
+        }
         DataType::Timestamp(unit, zone) => {
             let per_second = match unit {
                 TimeUnit::Second => 1,

@@ -1,6 +1,7 @@
 //! Flink's types and the Arrow types that carry them.
 
 use arrow::datatypes::{DataType, TimeUnit};
+use millrace_connect::{map_entry, map_type};
 use sqlparser::ast::{CharacterLength, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
 use sqlparser::tokenizer::Span;
 
@@ -20,8 +21,25 @@ pub(crate) fn column_type(sql: &SqlType, span: Span) -> Result<DataType> {
     match sql {
         SqlType::Varchar(_) => Ok(DataType::Utf8),
         SqlType::Varbinary(_) => Ok(DataType::Binary),
+        SqlType::Map(key, value) => {
+            map_of(column_type(key, span)?, column_type(value, span)?, span)
+        }
         other => arrow_type(other, span),
     }
+}
+
+/// The type of maps with these keys and values.
+fn map_of(key: DataType, value: DataType, span: Span) -> Result<DataType> {
+    let data_type = map_type(key.clone(), value.clone());
+    let unsupported =
+        || Fault::new(span, format!("type {} is not supported", type_name(&data_type)));
+    if !matches!(key, DataType::Utf8 | DataType::Binary) {
+        return Err(unsupported().hint("the keys of a MAP are STRING or BYTES"));
+    }
+    if map_entry(&value).is_some() {
+        return Err(unsupported().hint("the values of a MAP cannot be maps"));
+    }
+    Ok(data_type)
 }
 
 /// The Arrow type that a SQL type names.
@@ -69,6 +87,7 @@ pub(crate) fn arrow_type(sql: &SqlType, span: Span) -> Result<DataType> {
             };
             DataType::Timestamp(time_unit(precision, sql, span)?, Some(UTC.into()))
         }
+        SqlType::Map(key, value) => map_of(arrow_type(key, span)?, arrow_type(value, span)?, span)?,
         _ => return unsupported(""),
     })
 }
@@ -128,6 +147,10 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
         DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", digits(unit)),
         DataType::Interval(_) => "INTERVAL".into(),
         DataType::Null => "NULL".into(),
+        DataType::Map(..) => match map_entry(data_type) {
+            Some((key, value)) => format!("MAP<{}, {}>", type_name(key), type_name(value)),
+            None => "MAP".into(),
+        },
         other => other.to_string(),
     }
 }

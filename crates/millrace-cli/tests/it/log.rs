@@ -10,32 +10,32 @@ use std::process::{Command, Stdio};
 use crate::harness::{Ended, Running, millrace, root, run};
 
 /// A served log in a directory of its own.
-struct Log {
-    server: Running,
-    address: String,
-    directory: tempfile::TempDir,
+pub struct Log {
+    pub server: Running,
+    pub address: String,
+    pub directory: tempfile::TempDir,
 }
 
 impl Log {
-    fn serve() -> Log {
+    pub fn serve() -> Log {
         let directory = tempfile::tempdir().unwrap();
         let (server, address) = serve(directory.path());
         Log { server, address, directory }
     }
 
     /// A command against it; the words are cut at spaces.
-    fn command(&self, arguments: &str) -> Command {
+    pub fn command(&self, arguments: &str) -> Command {
         let mut command = millrace(&format!("log {arguments}"));
         command.env("MILLRACE_BOOTSTRAP", &self.address).current_dir(self.directory.path());
         command
     }
 
-    fn run(&self, arguments: &str) -> Ended {
+    pub fn run(&self, arguments: &str) -> Ended {
         run(&mut self.command(arguments))
     }
 
     /// Runs a command with lines as its standard input.
-    fn feed(&self, arguments: &str, lines: &str) -> Ended {
+    pub fn feed(&self, arguments: &str, lines: &str) -> Ended {
         feed(&mut self.command(arguments), lines)
     }
 }

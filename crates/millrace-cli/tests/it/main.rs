@@ -13,3 +13,5 @@ mod resume;
 mod signals;
 mod storage_faults;
 mod streams;
+#[cfg(feature = "kafka")]
+mod topics;

@@ -11,7 +11,8 @@ use arrow_array::types::{
     TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, PrimitiveArray, StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, MapArray, PrimitiveArray,
+    StringArray,
 };
 use arrow_schema::{DataType, TimeUnit};
 use base64::Engine;
@@ -94,6 +95,14 @@ pub(crate) fn value_writer(array: &ArrayRef, style: TextStyle) -> Result<Box<dyn
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
             timestamps!(TimestampNanosecondType, zone, 1_000_000_000)
         }
+        DataType::Map(..) if style == TextStyle::Java => {
+            let map = array.as_map();
+            Box::new(Maps {
+                keys: value_writer(map.keys(), style)?,
+                values: value_writer(map.values(), style)?,
+                map: map.clone(),
+            })
+        }
         other => {
             return Err(Error::fix_input(format!(
                 "values of the type {} cannot be written as text",
@@ -104,9 +113,9 @@ pub(crate) fn value_writer(array: &ArrayRef, style: TextStyle) -> Result<Box<dyn
 }
 
 /// Whether [`value_writer`] knows the type.
-pub(crate) fn is_supported(data_type: &DataType) -> bool {
+pub(crate) fn is_supported(data_type: &DataType, style: TextStyle) -> bool {
     let empty = arrow_array::new_empty_array(data_type);
-    value_writer(&empty, TextStyle::Sql).is_ok()
+    value_writer(&empty, style).is_ok()
 }
 
 /// Writing into a `Vec` cannot fail.
@@ -204,6 +213,33 @@ impl ValueWriter for Binaries {
                 put!(out, "[{}]", shown.join(", "));
             }
         }
+    }
+}
+
+/// Maps, only as Java shows them: `{a=1, b=null}`.
+struct Maps {
+    map: MapArray,
+    keys: Box<dyn ValueWriter>,
+    values: Box<dyn ValueWriter>,
+}
+
+impl ValueWriter for Maps {
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
+        let offsets = self.map.value_offsets();
+        let (start, end) = (offsets[row] as usize, offsets[row + 1] as usize);
+        out.push(b'{');
+        for entry in start..end {
+            if entry > start {
+                out.extend_from_slice(b", ");
+            }
+            self.keys.write(entry, out);
+            out.push(b'=');
+            match self.map.values().is_null(entry) {
+                true => out.extend_from_slice(b"null"),
+                false => self.values.write(entry, out),
+            }
+        }
+        out.push(b'}');
     }
 }
 

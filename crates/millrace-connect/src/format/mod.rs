@@ -22,9 +22,10 @@ pub(crate) mod sql_type;
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use millrace_core::{Error, Result};
 
+use self::display::TextStyle;
 use self::encoder::Encoder;
 use self::sql_type::sql_type;
 use crate::{Options, TableSpec};
@@ -192,12 +193,17 @@ impl Format {
 
 /// Refuses columns of types that have no text.
 fn check_writable(format: &str, schema: &Schema) -> Result<()> {
-    match schema.fields().iter().find(|field| !display::is_supported(field.data_type())) {
+    let is_text = |data_type| display::is_supported(data_type, TextStyle::Sql);
+    match schema.fields().iter().find(|field| !is_text(field.data_type())) {
         None => Ok(()),
-        Some(field) => Err(Error::fix_input(format!(
-            "format `{format}` cannot write the type {} of column `{}`",
-            sql_type(field.data_type()),
-            field.name()
-        ))),
+        Some(field) => Err(cannot_write(format, field)),
     }
+}
+
+fn cannot_write(format: &str, field: &Field) -> Error {
+    Error::fix_input(format!(
+        "format `{format}` cannot write the type {} of column `{}`",
+        sql_type(field.data_type()),
+        field.name()
+    ))
 }

@@ -2,6 +2,8 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
+use crate::map_entry;
+
 /// The name under which a user declared a column of this type.
 pub(crate) fn sql_type(data_type: &DataType) -> String {
     match data_type {
@@ -23,7 +25,10 @@ pub(crate) fn sql_type(data_type: &DataType) -> String {
         }
         DataType::Struct(_) => "ROW".into(),
         DataType::List(_) => "ARRAY".into(),
-        DataType::Map(..) => "MAP".into(),
+        DataType::Map(..) => match map_entry(data_type) {
+            Some((key, value)) => format!("MAP<{}, {}>", sql_type(key), sql_type(value)),
+            None => "MAP".into(),
+        },
         other => format!("{other}"),
     }
 }

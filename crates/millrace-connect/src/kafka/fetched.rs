@@ -19,6 +19,9 @@ pub(crate) struct Fetched {
     pub keys: Messages,
     /// Empty unless they are wanted.
     pub headers: Vec<RecordHeaders>,
+    /// Empty unless they are wanted; `None` where a record has none.
+    pub leader_epochs: Vec<Option<i32>>,
+    header_bytes: usize,
     wanted: Wanted,
 }
 
@@ -27,6 +30,7 @@ pub(crate) struct Fetched {
 pub(crate) struct Wanted {
     pub keys: bool,
     pub headers: bool,
+    pub leader_epochs: bool,
 }
 
 /// The headers of a record: names and values.
@@ -42,6 +46,8 @@ impl Fetched {
             values: Messages::default(),
             keys: Messages::default(),
             headers: Vec::new(),
+            leader_epochs: Vec::new(),
+            header_bytes: 0,
             wanted,
         }
     }
@@ -54,8 +60,16 @@ impl Fetched {
         if self.wanted.keys {
             self.keys.push(record.key());
         }
+        if self.wanted.leader_epochs {
+            self.leader_epochs.push(record.leader_epoch());
+        }
         if self.wanted.headers {
-            self.headers.push(record.headers());
+            let headers = record.headers();
+            let length = |(name, value): &(String, Option<Vec<u8>>)| {
+                name.len() + value.as_ref().map_or(0, Vec::len)
+            };
+            self.header_bytes += headers.iter().map(length).sum::<usize>();
+            self.headers.push(headers);
         }
     }
 
@@ -64,9 +78,9 @@ impl Fetched {
         self.offsets.len()
     }
 
-    /// How much their keys and values take, in bytes.
+    /// How much their keys, values and headers take, in bytes.
     pub fn bytes(&self) -> usize {
-        self.values.bytes() + self.keys.bytes()
+        self.values.bytes() + self.keys.bytes() + self.header_bytes
     }
 
     pub fn clear(&mut self) {
@@ -75,5 +89,7 @@ impl Fetched {
         self.values.clear();
         self.keys.clear();
         self.headers.clear();
+        self.leader_epochs.clear();
+        self.header_bytes = 0;
     }
 }

@@ -9,7 +9,13 @@ use millrace_core::{Error, Result};
 use rdkafka::message::Timestamp;
 
 use super::fetched::Fetched;
+use super::headers;
 use crate::MetadataKey;
+
+/// The key of the column with a record's headers.
+pub(crate) const HEADERS: &str = "headers";
+/// The key of the column with the epoch of the leader that took the record.
+pub(crate) const LEADER_EPOCH: &str = "leader-epoch";
 
 /// All keys that columns can stand for.
 pub(crate) fn keys() -> Vec<MetadataKey> {
@@ -29,13 +35,24 @@ pub(crate) fn keys() -> Vec<MetadataKey> {
         local(TimeUnit::Microsecond),
         local(TimeUnit::Nanosecond),
     ];
+    let [headers, other_headers @ ..] = headers::types();
     vec![
         key("topic", DataType::Utf8, &[], false),
         key("partition", DataType::Int32, &[DataType::Int64], false),
         key("offset", DataType::Int64, &[], false),
         key("timestamp", zoned(TimeUnit::Millisecond), &timestamps, true),
         key("timestamp-type", DataType::Utf8, &[], false),
+        key(HEADERS, headers, &other_headers, true),
+        MetadataKey { nullable: true, ..key(LEADER_EPOCH, DataType::Int32, &[], false) },
     ]
+}
+
+/// Why a key that Flink has is missing here.
+pub(crate) fn why_missing(key: &str) -> Option<&'static str> {
+    match key {
+        "header-list" => Some("it is an ARRAY of ROWs, which are not supported; use `headers`"),
+        _ => None,
+    }
 }
 
 /// The column of a key for all of `fetched`, in the type that it was declared with.
@@ -63,6 +80,8 @@ pub(crate) fn column(key: &str, field: &Field, fetched: &Fetched) -> Result<Arra
             };
             Arc::new(StringArray::from_iter_values(fetched.timestamps.iter().map(name)))
         }
+        LEADER_EPOCH => Arc::new(fetched.leader_epochs.iter().copied().collect::<Int32Array>()),
+        HEADERS => return headers::to_column(&fetched.headers, field.data_type()),
         other => return Err(Error::report(format!("there is no metadata `{other}`"))),
     };
     if column.data_type() == field.data_type() {

@@ -7,6 +7,7 @@ mod consumer;
 mod decode;
 mod embedded;
 mod fetched;
+mod headers;
 mod metadata;
 mod offsets;
 mod options;
@@ -79,6 +80,10 @@ impl Connector for Kafka {
 
     fn metadata(&self) -> Vec<MetadataKey> {
         metadata::keys()
+    }
+
+    fn missing_metadata(&self, key: &str) -> Option<&'static str> {
+        metadata::why_missing(key)
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {

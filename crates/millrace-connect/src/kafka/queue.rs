@@ -159,7 +159,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Its headers in their order.
+    /// The epoch of the partition's leader that took it, if it is known.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: the message lives.
+        let epoch = unsafe { native::rd_kafka_message_leader_epoch(self.message) };
+        (epoch >= 0).then_some(epoch)
+    }
+
+    /// Its headers in their order; what is no UTF-8 in a name is replaced.
     pub fn headers(&self) -> RecordHeaders {
         let mut headers = null_mut();
         // SAFETY: the message lives, and keeps the headers.

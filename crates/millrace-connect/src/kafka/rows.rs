@@ -8,7 +8,7 @@ use millrace_core::{BadRecord, Batch, Columns, Error, Result, SplitId};
 
 use super::decode::{Decode, DecodedRecords, Decoder};
 use super::fetched::{Fetched, Wanted};
-use super::metadata;
+use super::metadata::{self, HEADERS, LEADER_EPOCH};
 use super::options::Part;
 use crate::TableSpec;
 use crate::format::message::{BadMessage, DecodedMessages, MessageDecoder, Messages};
@@ -137,7 +137,16 @@ struct RowDecoder {
 
 impl Decoder for RowDecoder {
     fn wanted(&self) -> Wanted {
-        Wanted { keys: self.key.is_some(), headers: false }
+        let wants = |wanted: &str| {
+            let is_it =
+                |column: &Column| matches!(column, Column::Metadata(key, _) if key == wanted);
+            self.columns.iter().any(is_it)
+        };
+        Wanted {
+            keys: self.key.is_some(),
+            headers: wants(HEADERS),
+            leader_epochs: wants(LEADER_EPOCH),
+        }
     }
 
     fn decode(&mut self, fetched: &Fetched, split: &SplitId) -> Result<DecodedRecords> {

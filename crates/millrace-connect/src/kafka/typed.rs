@@ -244,7 +244,7 @@ where
     F: Fn(&KafkaRecord<'_>) -> Result<T, String> + Send + Sync + 'static,
 {
     fn wanted(&self) -> Wanted {
-        Wanted { keys: true, headers: true }
+        Wanted { keys: true, headers: true, leader_epochs: false }
     }
 
     fn decode(&mut self, fetched: &Fetched, split: &SplitId) -> Result<DecodedRecords> {

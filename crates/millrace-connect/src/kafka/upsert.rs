@@ -2,9 +2,10 @@
 
 use millrace_core::{Error, Result};
 
+use super::metadata;
 use super::options::TableOptions;
 use super::sink::table_sink;
-use crate::{Connector, SinkTable, SourceTable, TableSpec};
+use crate::{Connector, MetadataKey, SinkTable, SourceTable, TableSpec};
 
 /// Topics as tables with a primary key.
 ///
@@ -16,6 +17,14 @@ pub struct UpsertKafka;
 impl Connector for UpsertKafka {
     fn name(&self) -> &'static str {
         "upsert-kafka"
+    }
+
+    fn metadata(&self) -> Vec<MetadataKey> {
+        metadata::keys()
+    }
+
+    fn missing_metadata(&self, key: &str) -> Option<&'static str> {
+        metadata::why_missing(key)
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {

@@ -117,3 +117,41 @@ async fn rows_and_arrays_are_read() {
     assert_eq!(content.rows, ["{lat: 1.5}|[1, 2]"]);
     assert_eq!(content.bad[0].line, Some(2));
 }
+
+#[tokio::test]
+async fn an_object_is_a_map_whose_values_are_of_its_type() {
+    let maps = [("m", millrace_connect::map_type(DataType::Utf8, DataType::Int32))];
+    let text = concat!(
+        "{\"m\": {\"a\": 1, \"b\": null, \"a\": \"3\"}}\n",
+        "{\"m\": {}}\n",
+        "{\"m\": null}\n",
+        "{}\n",
+        "{\"m\": {\"a\": 1, \"b\": \"x\"}}\n",
+        "{\"m\": [1]}\n",
+        "{\"m\": {\"a\": {\"b\": 1}}}\n",
+        "{\"m\": {\"z\": -1}}\n",
+    );
+    let content = read(text, &maps, &[]).await;
+    assert_eq!(content.rows, ["{b: NULL, a: 3}", "{}", "NULL", "NULL", "{z: -1}"]);
+    let lines: Vec<_> = content.bad.iter().map(|bad| bad.line).collect();
+    assert_eq!(lines, [Some(5), Some(6), Some(7)], "{:?}", content.complaints());
+    assert!(content.complaints()[0].contains("`x` in column `m`"), "{:?}", content.complaints());
+}
+
+#[test]
+fn maps_that_are_no_objects_or_no_text_are_refused_by_their_column() {
+    let map = |key| millrace_connect::map_type(key, DataType::Int32);
+    for (format, key, wanted) in [
+        ("json", DataType::Binary, "MAP<BYTES, INT> of column `m`"),
+        ("csv", DataType::Utf8, "MAP<STRING, INT> of column `m`"),
+        ("parquet", DataType::Utf8, "MAP<STRING, INT> of column `m`"),
+    ] {
+        let table = table(&[("m", map(key))], [("path", "/tmp"), ("format", format)]);
+        for error in [
+            open_source("filesystem", &table).err().expect("it cannot be read"),
+            crate::harness::open_sink("filesystem", &table).err().expect("it cannot be written"),
+        ] {
+            assert!(error.message().contains(wanted), "{error}");
+        }
+    }
+}

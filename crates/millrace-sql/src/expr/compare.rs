@@ -33,7 +33,7 @@ fn comparable(call: &mut Call) -> Result<(Typed, Typed)> {
     call.expect(2..=2)?;
     texts_to_moments(call)?;
     let common = call.unify(0..2)?;
-    if matches!(common, DataType::Interval(_)) {
+    if matches!(common, DataType::Interval(_) | DataType::Map(..)) {
         return Err(call.mismatch());
     }
     let [left, right] = call.take()?;
@@ -100,7 +100,10 @@ pub(super) fn between(mut call: Call) -> Result<Typed> {
 pub(super) fn is_in(mut call: Call) -> Result<Typed> {
     call.expect(2..)?;
     texts_to_moments(&mut call)?;
-    call.unify(0..call.args.len())?;
+    let common = call.unify(0..call.args.len())?;
+    if matches!(common, DataType::Map(..)) {
+        return Err(call.mismatch());
+    }
     let nullable = call.nullable();
     let mut args = std::mem::take(&mut call.args).into_iter().map(|arg| arg.expr);
     let first = args.next().ok_or_else(|| call.mismatch())?;

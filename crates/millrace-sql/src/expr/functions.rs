@@ -3,7 +3,7 @@
 use datafusion_common::ScalarValue;
 use sqlparser::tokenizer::Span;
 
-use super::{Call, Typed, arithmetic, cast, compare, number, text, time};
+use super::{Call, Typed, arithmetic, cast, compare, map, number, text, time};
 use crate::error::{Fault, Result};
 use crate::spelling;
 
@@ -40,6 +40,8 @@ const FORMS: &[(&str, Builder)] = &[
     ("IN", compare::is_in),
     ("LIKE", compare::like),
     ("CASE", compare::case),
+    ("MAP", map::constructor),
+    ("ITEM", map::item),
     ("CAST", cast::cast),
     ("TRY_CAST", cast::try_cast),
     ("LITERAL", cast::literal),

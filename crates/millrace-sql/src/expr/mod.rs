@@ -7,6 +7,7 @@ mod cast;
 mod compare;
 mod functions;
 mod kernel;
+mod map;
 mod number;
 mod text;
 mod time;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
+use millrace_connect::map_entry;
 use millrace_core::Sink;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
@@ -109,15 +110,19 @@ impl Shape for TableShape<'_> {
             let Some(value) = expr::assigned(value, field.data_type()) else {
                 let to = type_name(field.data_type());
                 let given = source.map_or("", |source| names[source].as_str());
-                return Err(Fault::new(
+                let fault = Fault::new(
                     place,
                     format!(
                         "column `{name}` of `{}` is {to}, the query's `{given}` is {from}",
                         self.table.name
                     ),
                 )
-                .or_at(self.span)
-                .hint(format!("write CAST(… AS {to})")));
+                .or_at(self.span);
+                // Maps are not cast.
+                return Err(match map_entry(field.data_type()) {
+                    Some(_) => fault,
+                    None => fault.hint(format!("write CAST(… AS {to})")),
+                });
             };
             if !field.is_nullable() && value.nullable {
                 if source.is_none() {
@@ -179,6 +184,17 @@ impl Shape for OutputShape<'_> {
                     format!("column `{name}` has the type {}", column.type_name()),
                 )
                 .hint("cast it to another one"));
+            }
+            if map_entry(&column.data_type).is_some_and(|(key, _)| *key != DataType::Utf8) {
+                let place = places.get(index).copied().unwrap_or_else(Span::empty);
+                return Err(Fault::new(
+                    place,
+                    format!(
+                        "column `{name}` has the type {}, which cannot be shown",
+                        column.type_name()
+                    ),
+                )
+                .hint("maps with keys of STRING can be shown"));
             }
             fields.push(Field::new(name, column.data_type.clone(), true));
         }

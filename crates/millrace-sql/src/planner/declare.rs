@@ -243,9 +243,10 @@ fn metadata_columns(
                 format!("connector `{}` has no metadata `{name}`", connector.name()),
             );
             let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
-            return Err(match known.is_empty() {
-                true => fault.hint("it has no metadata at all"),
-                false => fault.hint(format!("it has: {}", known.join(", "))),
+            return Err(match (connector.missing_metadata(name), known.is_empty()) {
+                (Some(why), _) => fault.hint(why),
+                (None, true) => fault.hint("it has no metadata at all"),
+                (None, false) => fault.hint(format!("it has: {}", known.join(", "))),
             });
         };
         let data_type = types::column_type(&column.data_type, column.type_span)?;

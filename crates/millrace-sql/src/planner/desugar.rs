@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Spanned,
-    TableFactor, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut,
-    VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    Query, Spanned, Subscript, TableFactor, TrimWhereField, TypedString, UnaryOperator, Value,
+    ValueWithSpan, Visit, VisitMut, VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 
@@ -302,7 +302,27 @@ impl Desugar<'_> {
             Expr::Overlay { .. } => return unsupported("OVERLAY"),
             Expr::AtTimeZone { .. } => return unsupported("AT TIME ZONE"),
             Expr::Array(_) => return unsupported("ARRAY"),
-            Expr::Map(_) => return unsupported("MAP"),
+            Expr::Map(map) => {
+                let span = map.entries.first().map_or(span, |entry| entry.key.span());
+                let entries = map.entries.into_iter().flat_map(|entry| [*entry.key, *entry.value]);
+                self.call("MAP", entries.collect(), span)
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let mut whole = *root;
+                for access in access_chain {
+                    whole = match (access, whole) {
+                        // The column's name goes on: `table.column['key']`.
+                        (AccessExpr::Dot(Expr::Identifier(part)), Expr::Identifier(first)) => {
+                            Expr::CompoundIdentifier(vec![first, part])
+                        }
+                        (AccessExpr::Subscript(Subscript::Index { index }), whole) => {
+                            self.call("ITEM", vec![whole, index], span)
+                        }
+                        _ => return unsupported("this access"),
+                    };
+                }
+                whole
+            }
             Expr::Tuple(_) | Expr::Struct { .. } => return unsupported("ROW"),
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => expr,
             _ => return unsupported("this expression"),

@@ -4,7 +4,7 @@ use std::any::TypeId;
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName,
+    Map, MapEntry, ObjectName,
 };
 use sqlparser::dialect::{Dialect, GenericDialect};
 use sqlparser::keywords::Keyword;
@@ -68,7 +68,12 @@ impl Dialect for FlinkDialect {
         true
     }
 
-    /// `TABLE t`, the argument of a table function.
+    /// `MAP<STRING, BYTES>`, the type.
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
+    }
+
+    /// `TABLE t`, the argument of a table function, and `MAP[key, value, …]`.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let [table, name] = [parser.peek_nth_token(0), parser.peek_nth_token(1)];
         match (&table.token, &name.token) {
@@ -76,9 +81,32 @@ impl Dialect for FlinkDialect {
                 parser.next_token();
                 Some(parser.parse_object_name(false).map(|name| table_argument(&name)))
             }
+            (Token::Word(word), Token::LBracket)
+                if word.keyword == Keyword::MAP && word.quote_style.is_none() =>
+            {
+                parser.next_token();
+                parser.next_token();
+                Some(map_of(parser))
+            }
             _ => None,
         }
     }
+}
+
+/// What stands behind `MAP[`.
+fn map_of(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let mut entries = Vec::new();
+    loop {
+        let key = Box::new(parser.parse_expr()?);
+        parser.expect_token(&Token::Comma)?;
+        let value = Box::new(parser.parse_expr()?);
+        entries.push(MapEntry { key, value });
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    parser.expect_token(&Token::RBracket)?;
+    Ok(Expr::Map(Map { entries }))
 }
 
 fn table_argument(name: &ObjectName) -> Expr {

@@ -3,8 +3,8 @@
 //! `arrow-json` takes the lines apart, or, where all columns are simple and all lines plainly good,
 //! a scan of our own that is faster. Columns of simple types are had as texts, which then are parsed
 //! as in csv: so numbers and timestamps have one set of rules, and a value that does not fit is
-//! found with its place. Nested columns are left to `arrow-json`. Where it refuses a batch, each line
-//! is tried alone, to find the bad ones.
+//! found with its place; so are the values of maps. Other nested columns are left to `arrow-json`.
+//! Where it refuses a batch, each line is tried alone, to find the bad ones.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use arrow_json::reader::Decoder;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use millrace_core::{BadRecord, Error, Result, SplitId};
 
-use super::JsonFormat;
 use super::flat::{FlatCells, FlatScanner};
 use super::scan::field_value;
+use super::{JsonFormat, maps};
 use crate::format::ReadSchema;
 use crate::format::cells::{self, Cells};
 use crate::format::message::{DecodedMessages, MessageDecoder, Messages};
@@ -47,9 +47,10 @@ pub(super) struct Line {
 impl JsonDecoder {
     pub fn new(format: JsonFormat, read: &ReadSchema) -> Self {
         let fields = read.projected.fields().iter().map(|field| {
-            let data_type = match is_nested(field.data_type()) {
-                true => field.data_type().clone(),
-                false => DataType::Utf8,
+            let data_type = match field.data_type() {
+                DataType::Map(..) => maps::of_texts(),
+                other if is_nested(other) => other.clone(),
+                _ => DataType::Utf8,
             };
             Field::new(field.name(), data_type, true)
         });
@@ -242,7 +243,10 @@ impl JsonDecoder {
                             on_bad(row, cause);
                         }
                     }
-                    (*array).clone()
+                    match array.as_map_opt() {
+                        Some(texts) => maps::build(field, style, texts, &mut on_bad)?,
+                        None => (*array).clone(),
+                    }
                 }
             });
         }
@@ -373,7 +377,7 @@ pub(crate) fn is_nested(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Struct(_) | DataType::List(_) | DataType::Map(..))
 }
 
-struct TextCells<'a>(&'a StringArray);
+pub(super) struct TextCells<'a>(pub &'a StringArray);
 
 impl Cells for TextCells<'_> {
     fn len(&self) -> usize {

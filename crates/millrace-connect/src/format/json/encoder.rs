@@ -1,11 +1,13 @@
 //! Rows to lines of JSON.
 
 use std::io;
+use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 
-use crate::format::display::{TextStyle, value_writer};
+use crate::format::display::{TextStyle, ValueWriter, value_writer};
 use crate::format::encoder::Lines;
 use crate::format::parse::TimestampStyle;
 
@@ -30,18 +32,16 @@ impl Lines for JsonLines {
         let schema = rows.schema();
         let mut columns = Vec::with_capacity(rows.num_columns());
         for (field, array) in schema.fields().iter().zip(rows.columns()) {
-            let writer = value_writer(array, style).map_err(io::Error::other)?;
             let mut name = serde_json::to_vec(field.name())?;
             name.push(b':');
-            columns.push((name, Shape::of(field.data_type()), array, writer));
+            columns.push((name, Values::of(array, style)?));
         }
         let mut text = Vec::new();
         for row in 0..rows.num_rows() {
             out.push(b'{');
             let mut first = true;
-            for (name, shape, array, writer) in &columns {
-                let null = array.is_null(row);
-                if null && self.skip_nulls {
+            for (name, values) in &columns {
+                if self.skip_nulls && values.array().is_null(row) {
                     continue;
                 }
                 if !first {
@@ -49,36 +49,66 @@ impl Lines for JsonLines {
                 }
                 first = false;
                 out.extend_from_slice(name);
-                if null {
-                    out.extend_from_slice(b"null");
-                    continue;
-                }
-                match shape {
-                    Shape::Bare => writer.write(row, out),
-                    Shape::Plain => {
-                        out.push(b'"');
-                        writer.write(row, out);
-                        out.push(b'"');
-                    }
-                    Shape::Number => {
-                        text.clear();
-                        writer.write(row, &mut text);
-                        // JSON has no word for these.
-                        let quote = text.ends_with(b"NaN") || text.ends_with(b"Infinity");
-                        out.extend(quote.then_some(b'"'));
-                        out.extend_from_slice(&text);
-                        out.extend(quote.then_some(b'"'));
-                    }
-                    Shape::Text => {
-                        text.clear();
-                        writer.write(row, &mut text);
-                        let text = std::str::from_utf8(&text).map_err(io::Error::other)?;
-                        serde_json::to_writer(&mut *out, text)?;
-                    }
-                }
+                values.write(row, out, &mut text)?;
             }
             out.extend_from_slice(b"}\n");
             on_line(out.len());
+        }
+        Ok(())
+    }
+}
+
+/// The values of a column.
+enum Values {
+    Simple {
+        array: ArrayRef,
+        shape: Shape,
+        writer: Box<dyn ValueWriter>,
+    },
+    /// Objects.
+    Map {
+        array: ArrayRef,
+        values: Box<Values>,
+    },
+}
+
+impl Values {
+    fn of(array: &ArrayRef, style: TextStyle) -> io::Result<Self> {
+        if let Some(map) = array.as_map_opt() {
+            let values = Box::new(Values::of(map.values(), style)?);
+            return Ok(Values::Map { array: Arc::clone(array), values });
+        }
+        let writer = value_writer(array, style).map_err(io::Error::other)?;
+        let shape = Shape::of(array.data_type());
+        Ok(Values::Simple { array: Arc::clone(array), shape, writer })
+    }
+
+    fn array(&self) -> &ArrayRef {
+        match self {
+            Values::Simple { array, .. } | Values::Map { array, .. } => array,
+        }
+    }
+
+    /// Appends the value in `row`; `text` is room to work in.
+    fn write(&self, row: usize, out: &mut Vec<u8>, text: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            _ if self.array().is_null(row) => out.extend_from_slice(b"null"),
+            Values::Simple { shape, writer, .. } => shape.write(&**writer, row, out, text)?,
+            Values::Map { array, values } => {
+                let map = array.as_map();
+                let keys = map.keys().as_string::<i32>();
+                let (start, end) = (map.value_offsets()[row], map.value_offsets()[row + 1]);
+                out.push(b'{');
+                for entry in start as usize..end as usize {
+                    if entry > start as usize {
+                        out.push(b',');
+                    }
+                    serde_json::to_writer(&mut *out, keys.value(entry))?;
+                    out.push(b':');
+                    values.write(entry, out, text)?;
+                }
+                out.push(b'}');
+            }
         }
         Ok(())
     }
@@ -98,6 +128,39 @@ enum Shape {
 }
 
 impl Shape {
+    fn write(
+        self,
+        writer: &dyn ValueWriter,
+        row: usize,
+        out: &mut Vec<u8>,
+        text: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        match self {
+            Shape::Bare => writer.write(row, out),
+            Shape::Plain => {
+                out.push(b'"');
+                writer.write(row, out);
+                out.push(b'"');
+            }
+            Shape::Number => {
+                text.clear();
+                writer.write(row, text);
+                // JSON has no word for these.
+                let quote = text.ends_with(b"NaN") || text.ends_with(b"Infinity");
+                out.extend(quote.then_some(b'"'));
+                out.extend_from_slice(text);
+                out.extend(quote.then_some(b'"'));
+            }
+            Shape::Text => {
+                text.clear();
+                writer.write(row, text);
+                let text = std::str::from_utf8(text).map_err(io::Error::other)?;
+                serde_json::to_writer(&mut *out, text)?;
+            }
+        }
+        Ok(())
+    }
+
     fn of(data_type: &DataType) -> Self {
         match data_type {
             DataType::Boolean

@@ -3,13 +3,14 @@
 mod decoder;
 mod encoder;
 mod flat;
+mod maps;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Fields, Schema};
 use millrace_core::{Error, Result};
 
 use self::decoder::{JsonDecoder, is_nested};
@@ -71,12 +72,18 @@ impl JsonFormat {
     }
 
     pub fn check_readable(&self, schema: &Schema) -> Result<()> {
-        let simple = schema.fields().iter().filter(|field| !is_nested(field.data_type()));
-        simple.into_iter().try_for_each(|field| cells::check_type("json", field))
+        schema.fields().iter().try_for_each(|field| match field.data_type() {
+            DataType::Map(..) => maps::check_readable(field),
+            other if is_nested(other) => Ok(()),
+            _ => cells::check_type("json", field),
+        })
     }
 
     pub fn check_writable(&self, schema: &Schema) -> Result<()> {
-        check_writable("json", schema)
+        let fields = schema.fields().iter();
+        let (maps, others): (Vec<_>, Vec<_>) = fields.partition(|field| maps::is_map(field));
+        maps.into_iter().try_for_each(|field| maps::check_writable(field))?;
+        check_writable("json", &Schema::new(others.into_iter().cloned().collect::<Fields>()))
     }
 
     pub fn decoder(&self, read: &ReadSchema) -> Box<dyn RecordDecoder> {

@@ -15,6 +15,8 @@ use millrace_core::{Batch, Columns, Error, Result, SinkContext};
 use super::outgoing::{Outgoing, OutgoingRecord, Serialization, Serializer};
 use crate::TableSpec;
 use crate::format::message_encoder::MessageEncoder;
+use crate::kafka::headers;
+use crate::kafka::metadata::HEADERS;
 use crate::kafka::options::Part;
 
 /// The option `sink.partitioner`.
@@ -37,6 +39,8 @@ pub(crate) struct TableSerialization {
     value: Part,
     /// The column with the record's time.
     timestamp: Option<usize>,
+    /// The column with its headers.
+    headers: Option<usize>,
     partitioning: Partitioning,
 }
 
@@ -54,12 +58,13 @@ impl TableSerialization {
         for part in key.iter().chain([&value]) {
             part.format.message_encoder(&part.schema)?;
         }
-        let mut timestamp = None;
+        let (mut timestamp, mut headers) = (None, None);
         let physical = table.schema.fields().len();
         let written = table.metadata.iter().filter(|column| !column.is_virtual);
         for (index, column) in written.enumerate() {
             match column.key.as_str() {
                 "timestamp" => timestamp = Some(physical + index),
+                HEADERS => headers = Some(physical + index),
                 other => {
                     return Err(Error::fix_input(format!(
                         "the metadata `{other}` of column `{}` cannot be written",
@@ -69,7 +74,7 @@ impl TableSerialization {
                 }
             }
         }
-        Ok(TableSerialization { key, value, timestamp, partitioning })
+        Ok(TableSerialization { key, value, timestamp, headers, partitioning })
     }
 }
 
@@ -86,6 +91,7 @@ impl Serialization for TableSerialization {
             key: self.key.as_ref().map(part),
             value: part(&self.value),
             timestamp: self.timestamp,
+            headers: self.headers,
             partitioning: self.partitioning,
             partition,
             partitions: partitions.max(1),
@@ -97,6 +103,7 @@ struct TableSerializer {
     key: Option<PartSerializer>,
     value: PartSerializer,
     timestamp: Option<usize>,
+    headers: Option<usize>,
     partitioning: Partitioning,
     /// Where the next batch goes, if the partitioner says so.
     partition: i32,
@@ -146,6 +153,8 @@ impl Serializer for TableSerializer {
             }
         };
         let timestamps = self.timestamp.map(|column| millis(rows.column(column))).transpose()?;
+        let mut headers =
+            self.headers.map(|column| headers::of_column(rows.column(column))).transpose()?;
         for row in 0..rows.num_rows() {
             out.records.push(OutgoingRecord {
                 key: self.key.as_mut().and_then(|key| key.places[row].take()),
@@ -155,7 +164,7 @@ impl Serializer for TableSerializer {
                     Some(timestamps) => timestamps[row].map(checked).transpose()?,
                     None => None,
                 },
-                headers: Vec::new(),
+                headers: headers.as_mut().map_or(Vec::new(), |all| std::mem::take(&mut all[row])),
             });
         }
         Ok(())

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests work on the real clock")]
 
 mod cluster;
+mod headers;
 mod offsets;
 mod rows;
 mod transactions;

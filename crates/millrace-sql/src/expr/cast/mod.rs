@@ -8,7 +8,9 @@ mod from_text;
 mod numbers;
 mod to_text;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray, StringArray};
 use arrow::compute::{cast as arrow_cast, unary};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
@@ -39,7 +41,8 @@ pub(super) fn try_cast(mut call: Call) -> Result<Typed> {
     let target = target(&call)?;
     let [arg] = call.take()?;
     let from = arg.type_name();
-    let converted = if arg.data_type == DataType::Utf8 && target != DataType::Utf8 {
+    let parsed = !matches!(target, DataType::Utf8 | DataType::Binary);
+    let converted = if arg.data_type == DataType::Utf8 && parsed {
         from_text(arg, &target, true)
     } else {
         convert(arg, &target)
@@ -105,13 +108,15 @@ fn target(call: &Call) -> Result<DataType> {
 
 /// The value as another type by the rules of `CAST`; `None` where there is no such cast.
 pub(super) fn convert(arg: Typed, to: &DataType) -> Option<Typed> {
-    use DataType::{Boolean, Date32, Decimal128, Null, Timestamp, Utf8};
+    use DataType::{Binary, Boolean, Date32, Decimal128, Null, Timestamp, Utf8};
     let from = arg.data_type.clone();
     if from == *to {
         return Some(arg);
     }
     match (&from, to) {
         (Null, _) => Some(arg.widened(to)),
+        (Utf8, Binary) => Some(bytes(arg, to)),
+        (Binary, Utf8) => Some(bytes(arg, to)),
         (Utf8, _) => from_text(arg, to, false),
         (_, Utf8) => to_text(arg),
         (Boolean, _) if types::is_integer(to) || types::is_float(to) => {
@@ -136,6 +141,19 @@ pub(super) fn convert(arg: Typed, to: &DataType) -> Option<Typed> {
         (Decimal128(..), _) | (_, Decimal128(..)) => None,
         _ => None,
     }
+}
+
+/// A string as its UTF-8, and back; what is no UTF-8 is replaced, as in Java.
+fn bytes(arg: Typed, to: &DataType) -> Typed {
+    let nullable = arg.nullable;
+    Kernel::call("utf8", vec![arg], to.clone(), nullable, |args, to| match to {
+        DataType::Binary => arrow_cast(&args[0], to),
+        _ => {
+            let texts = args[0].as_binary::<i32>().iter();
+            let texts = texts.map(|bytes| bytes.map(String::from_utf8_lossy));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+    })
 }
 
 /// Timestamps to coarser ones and to dates.

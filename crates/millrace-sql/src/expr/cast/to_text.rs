@@ -17,7 +17,7 @@ use super::{Typed, calendar};
 /// To a string, as Flink prints values.
 pub(super) fn to_text(arg: Typed) -> Option<Typed> {
     let nullable = arg.nullable;
-    if matches!(arg.data_type, DataType::Binary | DataType::Interval(_)) {
+    if matches!(arg.data_type, DataType::Binary | DataType::Interval(_) | DataType::Map(..)) {
         return None;
     }
     Some(Kernel::call("to_string", vec![arg], DataType::Utf8, nullable, |args, _| {
