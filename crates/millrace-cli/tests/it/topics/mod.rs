@@ -1,6 +1,9 @@
 //! SQL jobs over topics of an embedded log: whole outputs.
 
+mod dead_letters;
+mod joined;
 mod metadata;
+mod watermarks;
 
 use crate::harness::{Ended, run_script};
 use crate::log::Log;
