@@ -1,9 +1,11 @@
 """Kills a pipeline and its broker at random moments; its output must be that of an undisturbed run.
 
-    exactly_once.py MILLRACE CONTROL DATA [--seeds FIRST-LAST] [--broker-kills N]
+    exactly_once.py MILLRACE CONTROL DATA [--seeds FIRST-LAST] [--broker-kills N] [--in-job]
 
 MILLRACE is the binary, CONTROL the script that runs the broker (broker.sh or embedded.sh) and DATA the
-directory where it does so; --broker-kills is how often a run kills the broker at most (default 3).
+directory where it does so; --broker-kills is how often a run kills the broker at most (default 3). With --in-job
+the job serves the log itself, so that each kill is that of both; CONTROL (embedded.sh) only serves it before and
+after, to write the input and to read the outputs.
 
 A seed chooses the records, their disorder, the number of partitions, the interval of checkpoints, what is
 killed when, and the parallelism of the job at each start. Odd seeds have their input complete before the job
@@ -40,9 +42,9 @@ Kill = namedtuple("Kill", "target moment after_s downtime_s parallelism")
 class Plan:
     """What a seed decides."""
 
-    def __init__(self, seed, broker_kills):
+    def __init__(self, seed, broker_kills, in_job):
         dice = random.Random(seed)
-        self.seed, self.bounded = seed, seed % 2 == 1
+        self.seed, self.in_job, self.bounded = seed, in_job, in_job or seed % 2 == 1
         self.records = dice.randint(3_000, 12_000)
         self.keys = dice.choice([1, 5, 50])
         self.partitions, self.output_partitions = dice.randint(1, 4), dice.randint(1, 3)
@@ -85,6 +87,7 @@ class Plan:
         kills = ", ".join(f"{k.target} ({k.moment} + {k.after_s:.3f} s)" for k in self.kills)
         return (
             f"{self.records} records, {self.partitions} partitions, {'bounded' if self.bounded else 'endless'}, "
+            f"{'the log in the job, ' if self.in_job else ''}"
             f"checkpoints every {self.interval_ms} ms, batches of {self.batch_rows}; kills: {kills}"
         )
 
@@ -134,10 +137,25 @@ class Watcher:
         self.consumer.assign([TopicPartition(topic, p, 0) for topic in topics for p in range(partitions)])
         self.seen = {}
 
+    def close(self):
+        self.consumer.close()
+
     def look(self, wait_s=0.0):
         for message in self.consumer.consume(10_000, wait_s):
             if message.error() is None:
                 self.seen[message.topic(), message.partition(), message.offset()] = message.value()
+
+
+class Nobody:
+    """Stands for a watcher where nobody can look on: a job's own log has another address at each start."""
+
+    seen = {}
+
+    def look(self, wait_s=0.0):
+        time.sleep(wait_s)
+
+    def close(self):
+        pass
 
 
 class Run:
@@ -188,6 +206,13 @@ class Run:
         if kill.target == "both":
             self.control.run("start")
 
+    def client(self):
+        """The options by which the job's tables find the log."""
+        if self.plan.in_job:
+            # Where embedded.sh has it.
+            return f"'log.data-dir' = '{os.path.abspath(self.control.data)}/log'"
+        return f"'properties.bootstrap.servers' = '{self.cluster.bootstrap}'"
+
     def kills(self):
         for index, kill in enumerate(self.plan.kills):
             if not self.await_moment(kill):
@@ -200,21 +225,28 @@ class Run:
         cluster.topic(plan.partitions, self.topic("input"))
         outputs = {output: cluster.topic(plan.output_partitions, self.topic(output)) for output in OUTPUTS}
         with open(os.path.join(self.directory, "job.sql"), "w") as file:
-            file.write(script(plan, cluster.bootstrap, self.topic))
-        self.watcher = Watcher(cluster, outputs.values(), plan.output_partitions)
+            file.write(script(plan, self.client(), self.topic))
+        self.watcher = Nobody() if plan.in_job else Watcher(cluster, outputs.values(), plan.output_partitions)
         writer = Writer(cluster, self.topic("input"), plan, 0 if plan.bounded else plan.produce_for_s)
         writer.start()
         if plan.bounded:
             writer.finish()
+        if plan.in_job:
+            wanted = expected(plan, self.read_input(writer.acknowledged))
+            self.control.run("kill")
         try:
             self.job.start(plan.parallelism)
             self.kills()
-            writer.finish()
-            wanted = expected(plan, self.read_input(writer.acknowledged))
+            if not plan.in_job:
+                writer.finish()
+                wanted = expected(plan, self.read_input(writer.acknowledged))
             self.complete(sum(rows.total() for rows in wanted.values()))
         finally:
-            self.job.kill()
-        self.watcher.consumer.close()
+            if self.job.process:
+                self.job.kill()
+            if plan.in_job:
+                self.control.run("start")
+        self.watcher.close()
         for output, topic in outputs.items():
             self.compare(output, topic, wanted[output])
         return {output: rows.total() for output, rows in wanted.items()}
@@ -271,7 +303,7 @@ class Run:
 
 
 def run_seed(options, control, seed):
-    began, plan = time.monotonic(), Plan(seed, options.broker_kills)
+    began, plan = time.monotonic(), Plan(seed, options.broker_kills, options.in_job)
     address = open(os.path.join(options.data, "start.out")).read().strip()
     run = Run(options, control, Cluster(address), plan)
     try:
@@ -299,6 +331,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("--seeds", type=seeds, default=seeds("1-3"))
     parser.add_argument("--broker-kills", type=int, default=3)
+    parser.add_argument("--in-job", action="store_true", help="the job serves the log itself")
     parser.add_argument("--again", default="exactly_once.py … --seeds", help="what runs a seed again")
     options = parser.parse_args()
     os.makedirs(options.data, exist_ok=True)

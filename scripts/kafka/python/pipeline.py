@@ -15,9 +15,10 @@ OUTPUTS = ("sums", "passed", "late")
 PASSED_ABOVE = 600
 
 
-def script(plan, bootstrap, topic):
-    """`topic` gives the name of a table's topic; it is the prefix of the transactional ids too."""
-    client = f"'connector' = 'kafka', 'properties.bootstrap.servers' = '{bootstrap}'"
+def script(plan, client, topic):
+    """`client` are the options by which tables find the log. `topic` gives the name of a table's topic; it is the
+    prefix of the transactional ids too."""
+    client = f"'connector' = 'kafka', {client}"
     bounded = ""
     if plan.bounded:
         # One of the producer's batches with each request, and a pause before the next.
