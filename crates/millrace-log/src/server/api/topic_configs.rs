@@ -18,8 +18,9 @@ pub(super) struct Shown {
 
 /// All settings of a topic for which `set` was set.
 pub(super) fn all(set: &BTreeMap<String, String>) -> impl Iterator<Item = Shown> {
-    KNOWN_CONFIGS.iter().map(|known| match set.get(known.name) {
-        Some(value) => Shown { known, value: value.clone(), source: SET_FOR_TOPIC },
-        None => Shown { known, value: known.default.to_owned(), source: DEFAULT },
+    KNOWN_CONFIGS.iter().filter_map(|known| match set.get(known.name) {
+        Some(value) => Some(Shown { known, value: value.clone(), source: SET_FOR_TOPIC }),
+        None if known.is_internal() => None,
+        None => Some(Shown { known, value: known.default.to_owned(), source: DEFAULT }),
     })
 }

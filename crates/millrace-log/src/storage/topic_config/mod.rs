@@ -118,7 +118,11 @@ impl TopicConfig {
             min_compaction_lag_ms: values.number("min.compaction.lag.ms"),
             retention_bytes: u64::try_from(values.number("retention.bytes")).ok(),
             retention_ms: Some(values.number("retention.ms")).filter(|ms| *ms >= 0),
-            segment_bytes: values.number("segment.bytes") as u32,
+            segment_bytes: match set.contains_key("internal.segment.bytes") {
+                // Any number may be set: into a segment of none no batch fits, as with Kafka.
+                true => values.number("internal.segment.bytes").max(0) as u32,
+                false => values.number("segment.bytes") as u32,
+            },
             segment_jitter_ms: values.number("segment.jitter.ms"),
             segment_ms: values.number("segment.ms"),
         })

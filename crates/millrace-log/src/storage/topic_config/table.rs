@@ -105,6 +105,8 @@ pub const KNOWN_CONFIGS: &[KnownConfig] = &[
     config("follower.replication.throttled.replicas", List, "", "", Any, NO_EFFECT),
     config("index.interval.bytes", Int, "4096", "log.index.interval.bytes", AtLeast(0),
         "Bytes of records between two entries of the offset index."),
+    config("internal.segment.bytes", Int, "", "", Any,
+        "In place of `segment.bytes`, without its lower bound: for tests. Shown only where it is set."),
     config("leader.replication.throttled.replicas", List, "", "", Any, NO_EFFECT),
     config("local.retention.bytes", Long, "-2", "log.local.retention.bytes", AtLeast(-2), NO_EFFECT),
     config("local.retention.ms", Long, "-2", "log.local.retention.ms", AtLeast(-2), NO_EFFECT),
@@ -144,6 +146,13 @@ pub const KNOWN_CONFIGS: &[KnownConfig] = &[
         "The time after which a segment is closed even if it is not full."),
     config("unclean.leader.election.enable", Boolean, "false", "unclean.leader.election.enable", Any, NO_EFFECT),
 ];
+
+impl KnownConfig {
+    /// Whether it is shown only where it is set.
+    pub fn is_internal(&self) -> bool {
+        self.name.starts_with("internal.")
+    }
+}
 
 /// The setting of this name.
 pub fn known_config(name: &str) -> Option<&'static KnownConfig> {

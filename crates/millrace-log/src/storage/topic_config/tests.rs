@@ -47,3 +47,16 @@ fn what_is_set_replaces_the_default() {
     assert_eq!((config.compression, config.compression_level), (Some(Codec::Gzip), None));
     assert!(parse("message.timestamp.type", "LogAppendTime").unwrap().log_append_time);
 }
+
+#[test]
+fn the_internal_size_of_segments_goes_before_the_other_and_has_no_lower_bound() {
+    let set = |pairs: &[(&str, &str)]| {
+        let set = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        TopicConfig::parse(&set.collect()).map(|config| config.segment_bytes)
+    };
+    let other = ("segment.bytes", "2000000");
+    assert_eq!(set(&[other, ("internal.segment.bytes", "100")]).unwrap(), 100);
+    assert_eq!(set(&[("internal.segment.bytes", "-1")]).unwrap(), 0);
+    assert_eq!(set(&[other]).unwrap(), 2_000_000);
+    assert!(set(&[("internal.segment.bytes", "few")]).is_err());
+}
