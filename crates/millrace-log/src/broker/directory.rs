@@ -1,7 +1,7 @@
 //! The data directory: one owner at a time, and what the broker must remember about itself.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{IoSlice, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{LogError, Result};
+use crate::storage::disk::{Disk, SystemDisk};
 
 /// The version of `meta.json` that is written.
 const META_VERSION: u32 = 1;
@@ -37,7 +38,10 @@ impl DataLock {
     /// # Errors
     /// [`LogError::InUse`] when another process has it, with what that one says about itself.
     pub(crate) fn take(data_dir: &Path) -> Result<DataLock> {
+        let new = data_dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty());
+        let new: Vec<&Path> = new.take_while(|dir| !dir.exists()).collect();
         fs::create_dir_all(data_dir).map_err(LogError::io("create", data_dir))?;
+        new.into_iter().try_for_each(|dir| sync_parent(dir, &SystemDisk))?;
         let path = data_dir.join("lock");
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
@@ -93,7 +97,7 @@ pub(super) struct Meta {
 
 impl Meta {
     /// Reads the file, or makes up what a new directory needs.
-    pub(super) fn open(data_dir: &Path, random: &dyn Random) -> Result<Meta> {
+    pub(super) fn open(data_dir: &Path, random: &dyn Random, disk: &dyn Disk) -> Result<Meta> {
         let path = data_dir.join("meta.json");
         if let Some(meta) = read_json::<Meta>(&path)? {
             if meta.version != META_VERSION {
@@ -107,7 +111,7 @@ impl Meta {
         }
         let cluster_id = URL_SAFE_NO_PAD.encode(random_uuid(random).as_bytes());
         let meta = Meta { version: META_VERSION, cluster_id };
-        write_json(&path, &meta)?;
+        write_json(&path, &meta, disk)?;
         Ok(meta)
     }
 }
@@ -142,37 +146,37 @@ pub(crate) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Optio
 }
 
 /// Replaces a file whole or not at all, and brings it to the disk.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    write_json_for(path, value, 0o666)
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T, disk: &dyn Disk) -> Result<()> {
+    write_json_for(path, value, 0o666, disk)
 }
 
 /// As [`write_json`], for the eyes of the owner alone.
 pub(crate) fn write_private_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    write_json_for(path, value, 0o600)
+    write_json_for(path, value, 0o600, &SystemDisk)
 }
 
-fn write_json_for<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
+fn write_json_for<T: Serialize>(path: &Path, value: &T, mode: u32, disk: &dyn Disk) -> Result<()> {
     let text = serde_json::to_vec_pretty(value).expect("what is stored is plain data");
     let temporary = path.with_extension("tmp");
     // One that a crash left may have other permissions.
     let _ = fs::remove_file(&temporary);
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(mode);
-    let mut file = options.open(&temporary).map_err(LogError::io("create", &temporary))?;
-    file.write_all(&text)
-        .and_then(|()| file.sync_all())
+    let file = options.open(&temporary).map_err(LogError::io("create", &temporary))?;
+    disk.write(&file, &mut [IoSlice::new(&text)])
+        .and_then(|()| disk.sync(&file))
         .map_err(LogError::io("write", &temporary))?;
     fs::rename(&temporary, path).map_err(LogError::io("rename", &temporary))?;
-    sync_parent(path)
+    sync_parent(path, disk)
 }
 
 /// Brings the name of a file or directory to the disk.
-pub(super) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    sync_dir(parent)
+pub(super) fn sync_parent(path: &Path, disk: &dyn Disk) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")), disk)
 }
 
 /// Brings the names in a directory to the disk.
-pub(super) fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(LogError::io("sync", dir))
+pub(super) fn sync_dir(dir: &Path, disk: &dyn Disk) -> Result<()> {
+    disk.sync_dir(dir).map_err(LogError::io("sync", dir))
 }

@@ -22,6 +22,7 @@ use crate::group::Groups;
 use crate::queue::Queues;
 use crate::security::Security;
 use crate::storage::PartitionLog;
+use crate::storage::disk::{Disk, SystemDisk};
 use crate::transaction::Transactions;
 use directory::{DataLock, Meta};
 pub(crate) use topic_name::check_topic_name;
@@ -72,9 +73,18 @@ impl Broker {
     /// [`LogError::InUse`](crate::LogError::InUse) when another broker has the directory; a file
     /// cannot be read or written, or is damaged where a torn write cannot explain it.
     pub fn open(config: BrokerConfig, seams: Seams) -> Result<Arc<Broker>> {
+        Self::open_on(config, seams, Arc::new(SystemDisk))
+    }
+
+    /// As [`Broker::open`], on another disk.
+    pub(crate) fn open_on(
+        config: BrokerConfig,
+        seams: Seams,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Arc<Broker>> {
         let lock = DataLock::take(&config.data_dir)?;
-        let meta = Meta::open(&config.data_dir, &*seams.random)?;
-        let topics = Topics::open(&config.data_dir, config.fsync, seams.clone())?;
+        let meta = Meta::open(&config.data_dir, &*seams.random, &*disk)?;
+        let topics = Topics::open(&config.data_dir, config.fsync, seams.clone(), disk)?;
         for name in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, QUEUES_TOPIC] {
             if topics.get(name).is_none() {
                 topics.create(internal_topic(name))?;
@@ -233,3 +243,6 @@ fn internal_topic(name: &str) -> NewTopic {
     let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
     NewTopic { name: name.to_owned(), partitions: 1, configs: configs.into(), internal: true }
 }
+
+#[cfg(test)]
+mod tests;

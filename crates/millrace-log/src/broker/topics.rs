@@ -18,6 +18,7 @@ use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json
 use super::topic_name::{check_topic_name, collide};
 use crate::config::FsyncPolicy;
 use crate::error::{LogError, Result};
+use crate::storage::disk::Disk;
 use crate::storage::{OpenFiles, PartitionLog, TopicConfig};
 
 /// The version of `topic.json` that is written.
@@ -122,14 +123,19 @@ struct Known {
 impl Topics {
     /// Opens all topics of a data directory, and removes what a crash left of those that were being
     /// made or deleted.
-    pub(super) fn open(data_dir: &Path, fsync: FsyncPolicy, seams: Seams) -> Result<Topics> {
+    pub(super) fn open(
+        data_dir: &Path,
+        fsync: FsyncPolicy,
+        seams: Seams,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Topics> {
         let topics = Topics {
             topics_dir: data_dir.join("topics"),
             creating_dir: data_dir.join("creating"),
             deleted_dir: data_dir.join("deleted"),
             seams,
             fsync,
-            files: OpenFiles::new(OPEN_FILES),
+            files: OpenFiles::new(OPEN_FILES, disk),
             changing: Mutex::default(),
             known: RwLock::default(),
         };
@@ -144,7 +150,7 @@ impl Topics {
         for dir in [&topics.topics_dir, &topics.creating_dir, &topics.deleted_dir] {
             fs::create_dir_all(dir).map_err(LogError::io("create", dir))?;
         }
-        sync_dir(data_dir)?;
+        sync_dir(data_dir, topics.files.disk())?;
         let failed = LogError::io("list", &topics.topics_dir);
         let entries = fs::read_dir(&topics.topics_dir)
             .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
@@ -184,6 +190,8 @@ impl Topics {
         for index in 0..stored.partitions {
             partitions.push(self.open_partition(name, index, &config)?);
         }
+        // Their directories may be new.
+        sync_dir(&self.topics_dir.join(name), self.files.disk())?;
         Ok(Topic {
             name: name.to_owned(),
             id: stored.id,
@@ -260,10 +268,10 @@ impl Topics {
         };
         let prepared = self.creating_dir.join(id.to_string());
         fs::create_dir(&prepared).map_err(LogError::io("create", &prepared))?;
-        write_json(&prepared.join("topic.json"), &stored)?;
+        write_json(&prepared.join("topic.json"), &stored, self.files.disk())?;
         let dir = self.topics_dir.join(&new.name);
         fs::rename(&prepared, &dir).map_err(LogError::io("rename", &prepared))?;
-        sync_parent(&dir)?;
+        sync_parent(&dir, self.files.disk())?;
         let topic = self.open_partitions(&new.name, stored)?;
         tracing::info!(topic = topic.name, partitions = topic.partition_count(), "topic created");
         Ok(self.know(topic))
@@ -305,6 +313,7 @@ impl Topics {
         for index in topic.partition_count()..count {
             partitions.push(self.open_partition(name, index, &config)?);
         }
+        sync_dir(&self.topics_dir.join(name), self.files.disk())?;
         self.replace(&topic, topic.configs.clone(), partitions)
     }
 
@@ -345,7 +354,8 @@ impl Topics {
             internal,
             configs: changed.configs.clone(),
         };
-        write_json(&self.topics_dir.join(&topic.name).join("topic.json"), &stored)?;
+        let path = self.topics_dir.join(&topic.name).join("topic.json");
+        write_json(&path, &stored, self.files.disk())?;
         self.know(changed);
         Ok(())
     }
@@ -377,7 +387,7 @@ impl Topics {
                 tracing::debug!(topic = name, %error, "a deleted partition did not close well");
             }
         }
-        sync_parent(&dir)?;
+        sync_parent(&dir, self.files.disk())?;
         tracing::info!(topic = name, "topic deleted");
         // What can't be removed now is removed at the next start.
         if let Err(error) = fs::remove_dir_all(&deleted) {

@@ -39,8 +39,7 @@
 //! - The broker dies: groups are restored as they last were stable (or empty), with one session time
 //!   for the members to be heard. A rebalance that was under way begins anew; its members find that
 //!   they have missed a generation.
-//! - A record can't be written: the request is refused. The log then has an older generation than
-//!   the members, who will have to join again should the broker die.
+//! - A record can't be written: the request is refused, and the group is as it was before it.
 //! - A transaction ends or the broker dies in it: its offsets are pending until its marker is in the
 //!   log, and are rebuilt from there.
 //!

@@ -14,12 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
 use super::AbortedTransaction;
+use super::disk::Disk;
 use super::index::{ENTRY_BYTES, Index};
 use super::producers::AbortedEntry;
 use super::segment::Content;
@@ -71,9 +72,9 @@ pub(super) enum Unusable {
 
 impl SegmentFacts {
     /// Puts a file in place of the one that is there, if any.
-    pub fn write(&self, base_offset: i64, path: &Path) -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(&self.encode(base_offset))
+    pub fn write(&self, base_offset: i64, path: &Path, disk: &dyn Disk) -> io::Result<()> {
+        let bytes = self.encode(base_offset);
+        disk.write(&File::create(path)?, &mut [IoSlice::new(&bytes)])
     }
 
     /// Reads what `write` wrote for the segment with this base offset, all but the index, which is

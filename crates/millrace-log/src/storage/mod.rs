@@ -10,6 +10,7 @@
 //! - [`records`]: batches and their records, on the wire and on disk.
 //! - [`TopicConfig`], [`KNOWN_CONFIGS`]: the settings of a topic.
 
+pub(crate) mod disk;
 mod index;
 mod index_file;
 mod lock;

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
+use super::disk::Disk;
 use super::index::Index;
 use super::lock;
 
@@ -23,6 +24,7 @@ pub(super) struct OpenSegment {
 #[derive(Debug)]
 pub(crate) struct OpenFiles {
     limit: usize,
+    disk: Arc<dyn Disk>,
     next_id: AtomicU64,
     open: Mutex<Open>,
 }
@@ -36,9 +38,14 @@ struct Open {
 
 impl OpenFiles {
     /// At most this many, but at least one.
-    pub fn new(limit: usize) -> Arc<Self> {
+    pub fn new(limit: usize, disk: Arc<dyn Disk>) -> Arc<Self> {
         let limit = limit.max(1);
-        Arc::new(OpenFiles { limit, next_id: AtomicU64::new(0), open: Mutex::default() })
+        Arc::new(OpenFiles { limit, disk, next_id: AtomicU64::new(0), open: Mutex::default() })
+    }
+
+    /// Where the files are.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     /// A number that no other segment has.
@@ -88,6 +95,7 @@ impl OpenFiles {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::SystemDisk;
     use super::*;
 
     fn segment() -> Arc<OpenSegment> {
@@ -97,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_file_that_was_not_used_for_longest_gives_way() {
-        let files = OpenFiles::new(2);
+        let files = OpenFiles::new(2, Arc::new(SystemDisk));
         files.insert(1, segment());
         files.insert(2, segment());
         assert!(files.get(1).is_some());

@@ -1,7 +1,7 @@
 //! One file of batches.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::UNIX_EPOCH;
@@ -258,7 +258,7 @@ impl Segment {
     pub fn write(&self, parts: &mut [IoSlice<'_>]) -> Result<(), WriteError> {
         let end = self.size_bytes();
         let opened = self.opened().map_err(|error| WriteError { error, restored: true })?;
-        write_all(&opened.file, parts).map_err(|source| {
+        self.files.disk().write(&opened.file, parts).map_err(|source| {
             let restored = self.truncate(end);
             WriteError { error: self.error("write", source), restored: restored.is_ok() }
         })
@@ -292,7 +292,7 @@ impl Segment {
     /// Forces what was written to the disk.
     pub fn sync(&self) -> Result<()> {
         let opened = self.opened()?;
-        opened.file.sync_data().map_err(|source| self.error("sync", source))
+        self.files.disk().sync(&opened.file).map_err(|source| self.error("sync", source))
     }
 
     /// When the file was last changed, in milliseconds since 1970, if the system knows.
@@ -306,7 +306,7 @@ impl Segment {
     /// nothing is lost.
     pub fn write_facts(&self, facts: &SegmentFacts) {
         let path = self.path.with_extension("index");
-        if let Err(error) = facts.write(self.base_offset, &path) {
+        if let Err(error) = facts.write(self.base_offset, &path, self.files.disk()) {
             tracing::warn!(path = %path.display(), %error, "the index of a segment was not written");
         }
     }
@@ -351,18 +351,6 @@ fn remove_file(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn write_all(mut file: &File, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !parts.is_empty() {
-        match file.write_vectored(parts) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut parts, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Reads up to `bytes` bytes at `position` into memory that need not be cleared first.

@@ -33,6 +33,7 @@ use self::append::Writer;
 pub use self::recovery::Recovery;
 use self::snapshot::{SnapshotFiles, Taken};
 use self::sync::SyncState;
+use super::disk::SystemDisk;
 use super::producers::AbortedIndex;
 use super::segment::Segment;
 use super::{Isolation, OpenFiles, TopicConfig, lock};
@@ -156,7 +157,13 @@ impl PartitionLog {
         fsync: FsyncPolicy,
         seams: Seams,
     ) -> Result<PartitionLog> {
-        Self::open_among(dir, config, fsync, seams, OpenFiles::new(OPEN_FILES))
+        Self::open_among(
+            dir,
+            config,
+            fsync,
+            seams,
+            OpenFiles::new(OPEN_FILES, Arc::new(SystemDisk)),
+        )
     }
 
     /// As [`PartitionLog::open`], for a log that shares its open files with others.
@@ -183,14 +190,14 @@ impl PartitionLog {
         let shared = Shared {
             dir: dir.to_owned(),
             fsync,
-            files,
+            files: files.clone(),
             config: RwLock::new(Arc::new(config)),
             maintenance: Mutex::new(()),
             snapshots: Mutex::new(recovered.snapshot),
             writer: Mutex::new(Writer::new(
                 &seams,
                 recovered.producers,
-                SnapshotFiles::found(dir)?,
+                SnapshotFiles::found(dir, files.disk())?,
             )),
             view: RwLock::new(view),
             aborted: RwLock::new(recovered.aborted),

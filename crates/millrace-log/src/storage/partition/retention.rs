@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{read_json, write_json};
 use super::{PartitionLog, Shared, View};
+use crate::storage::disk::{Disk, is_full};
 use crate::storage::segment::Segment;
 use crate::storage::{TopicConfig, lock};
 use crate::{LogError, Result};
@@ -110,13 +111,27 @@ impl Shared {
         self.raise_log_start(log_start)
     }
 
+    fn begins_segment(&self, offset: i64) -> bool {
+        let view = lock::read(&self.view);
+        view.segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_ok()
+    }
+
     /// Moves the log's start and removes what is before it. Only with the lock for maintenance.
     fn raise_log_start(&self, offset: i64) -> Result<()> {
         if offset <= lock::read(&self.view).log_start {
             return Ok(());
         }
-        self.synced_snapshot()?;
-        LogStart { version: 1, log_start_offset: offset }.write(&self.dir)?;
+        let kept = self.synced_snapshot().and_then(|()| {
+            LogStart { version: 1, log_start_offset: offset }.write(&self.dir, self.files.disk())
+        });
+        match kept {
+            Err(LogError::Io { source, .. }) if is_full(&source) && self.begins_segment(offset) => {
+                // To drop segments is what makes room. The log begins with the first that is left,
+                // and its producers are still in memory.
+                tracing::warn!(dir = %self.dir.display(), "the disk is full");
+            }
+            kept => kept?,
+        }
         lock::write(&self.aborted).forget_before(offset);
         let removed = {
             // With the lock for appends, which add to the same list.
@@ -162,8 +177,8 @@ impl LogStart {
         dir.join("log-start.json")
     }
 
-    fn write(&self, dir: &Path) -> Result<()> {
-        write_json(dir, &Self::path(dir), self)
+    fn write(&self, dir: &Path, disk: &dyn Disk) -> Result<()> {
+        write_json(dir, &Self::path(dir), self, disk)
     }
 
     pub fn read(dir: &Path) -> Result<Option<i64>> {

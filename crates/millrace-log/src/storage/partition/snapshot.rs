@@ -12,8 +12,8 @@ use std::fs::File;
 use std::path::Path;
 
 use super::append::Writer;
-use super::sync::sync_dir;
 use super::{PartitionLog, Shared};
+use crate::storage::disk::Disk;
 use crate::storage::index_file::SegmentFacts;
 use crate::storage::lock;
 use crate::storage::producers::ProducerSnapshot;
@@ -49,11 +49,11 @@ pub(super) struct SnapshotFiles(Vec<(i64, bool)>);
 
 impl SnapshotFiles {
     /// Those that opening the log found; the newest of them, if it was used, is synced.
-    pub fn found(dir: &Path) -> Result<Self> {
+    pub fn found(dir: &Path, disk: &dyn Disk) -> Result<Self> {
         let mut offsets = ProducerSnapshot::list(dir)?;
         if let Some(newest) = offsets.first() {
             let path = ProducerSnapshot::path(dir, *newest);
-            let synced = File::open(&path).and_then(|file| file.sync_all());
+            let synced = File::open(&path).and_then(|file| disk.sync(&file));
             synced.map_err(LogError::io("sync", &path))?;
         }
         offsets.reverse();
@@ -155,12 +155,13 @@ impl Shared {
             // One that stands for records that are lost would be lost with them.
             self.sync_all()?;
         }
-        let written =
-            ProducerSnapshot::write(&self.dir, snapshot.offset, &snapshot.producers, sync);
+        let disk = self.files.disk();
+        let Snapshot { offset, producers, .. } = &snapshot;
+        let written = ProducerSnapshot::write(&self.dir, *offset, producers, sync, disk);
         written.map_err(LogError::io("write", &self.dir))?;
         let path = segment_path(&self.dir, snapshot.segment, "index");
         let temporary = path.with_extension("index.tmp");
-        let written = snapshot.facts.write(snapshot.segment, &temporary);
+        let written = snapshot.facts.write(snapshot.segment, &temporary, disk);
         written.map_err(LogError::io("write", &temporary))?;
         let useless = {
             let mut writer = lock::mutex(&self.writer);
@@ -174,7 +175,7 @@ impl Shared {
             writer.snapshots.written(snapshot.offset, sync)
         };
         if sync {
-            sync_dir(&self.dir)?;
+            disk.sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))?;
         }
         taken.segment = snapshot.segment;
         taken.position = snapshot.facts.content.size_bytes;
@@ -214,7 +215,7 @@ impl Shared {
             return;
         }
         let producers = ProducerSnapshot::encode(log_end, &writer.producers);
-        match ProducerSnapshot::write(&self.dir, log_end, &producers, false) {
+        match ProducerSnapshot::write(&self.dir, log_end, &producers, false, self.files.disk()) {
             Ok(()) => self.remove_snapshots(&writer.snapshots.written(log_end, false)),
             Err(error) => {
                 tracing::warn!(dir = %self.dir.display(), %error, "a snapshot was not written");

@@ -1,13 +1,13 @@
 //! Small files beside the segments: replaced whole or not at all.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice};
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sync::sync_dir;
+use crate::storage::disk::Disk;
 use crate::{LogError, Result};
 
 /// Reads a file of JSON; `None` when it is not there.
@@ -25,16 +25,21 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 /// Writes a file of JSON in `dir`; it is on the disk when this returns.
-pub(super) fn write_json(dir: &Path, path: &Path, value: &impl Serialize) -> Result<()> {
+pub(super) fn write_json(
+    dir: &Path,
+    path: &Path,
+    value: &impl Serialize,
+    disk: &dyn Disk,
+) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
+        let file = File::create(&temporary)?;
+        disk.write(&file, &mut [IoSlice::new(&text)])?;
+        disk.sync(&file)?;
         std::fs::rename(&temporary, path)
     });
     written.map_err(LogError::io("write", path))?;
-    sync_dir(dir)
+    disk.sync_dir(dir).map_err(LogError::io("sync", dir))
 }
 
 /// Nothing to remove or to rename is as good as done.

@@ -5,8 +5,6 @@
 //! syncs would call clean. The log then refuses everything until it is opened again, and recovery
 //! looks at what is really there.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -114,6 +112,10 @@ impl PartitionLog {
 }
 
 impl Shared {
+    fn sync_dir(&self) -> Result<()> {
+        self.files.disk().sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
+    }
+
     pub(super) fn sync_all(&self) -> Result<()> {
         self.sync.check()?;
         let mut synced_point = lock::mutex(&self.sync.synced);
@@ -137,7 +139,7 @@ impl Shared {
             .iter()
             .filter(|segment| segment.next_offset() > synced_offset)
             .try_for_each(|segment| segment.sync())
-            .and_then(|()| if dir_changed { sync_dir(&self.dir) } else { Ok(()) });
+            .and_then(|()| if dir_changed { self.sync_dir() } else { Ok(()) });
         if let Err(error) = synced {
             self.sync.failed.store(true, Relaxed);
             return Err(error);
@@ -163,10 +165,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// Makes new, renamed and removed files of a directory safe.
-pub(super) fn sync_dir(dir: &Path) -> Result<()> {
-    let opened = File::open(dir);
-    opened.and_then(|dir| dir.sync_all()).map_err(LogError::io("sync", dir))
 }

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 
 use super::{Producer, Producers, REMEMBERED_BATCHES, Sent};
+use crate::storage::disk::Disk;
 use crate::{LogError, Result};
 
 const VERSION: u8 = 1;
@@ -28,13 +29,19 @@ impl ProducerSnapshot {
     }
 
     /// Writes encoded producers, whole or not at all.
-    pub fn write(dir: &Path, offset: i64, encoded: &[u8], sync: bool) -> io::Result<()> {
+    pub fn write(
+        dir: &Path,
+        offset: i64,
+        encoded: &[u8],
+        sync: bool,
+        disk: &dyn Disk,
+    ) -> io::Result<()> {
         let path = Self::path(dir, offset);
         let temporary = path.with_extension("snapshot.tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(encoded)?;
+        let file = File::create(&temporary)?;
+        disk.write(&file, &mut [IoSlice::new(encoded)])?;
         if sync {
-            file.sync_all()?;
+            disk.sync(&file)?;
         }
         std::fs::rename(&temporary, &path)
     }

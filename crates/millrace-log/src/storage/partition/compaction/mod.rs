@@ -28,7 +28,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::keys::NewestOffsets;
-use self::rewrite::{Filter, Transactions, rewrite};
+use self::rewrite::{Filter, Rewritten, Transactions, rewrite};
 use super::lookup::walk;
 use super::stored::{read_json, write_json};
 use super::{Shared, View};
@@ -103,7 +103,7 @@ impl Shared {
         };
         if !was_compacted(&self.dir) {
             // Written before the first gap comes into being, so that recovery expects gaps.
-            write_json(&self.dir, &self.dir.join(Progress::FILE), &progress)?;
+            write_json(&self.dir, &self.dir.join(Progress::FILE), &progress, self.files.disk())?;
         }
         // The recovery point must not stand in a segment that changes, and what the dropped batches
         // say of their producers is to stay.
@@ -126,7 +126,7 @@ impl Shared {
         let done = view.segments.partition_point(|segment| segment.base_offset < through);
         for group in groups(&view.segments[..done], config.segment_bytes) {
             self.refuse_if_closed()?;
-            let rewritten = rewrite(&self.dir, group, &mut filter, config.index_interval_bytes)?;
+            let rewritten = self.rewrite(group, &mut filter, config)?;
             if let Some(rewritten) = rewritten {
                 let segment = swap::swap(&self.dir, group, rewritten, &self.files)?;
                 segment.write_facts(&self.facts_of_rewritten(&segment, &filter)?);
@@ -144,7 +144,7 @@ impl Shared {
         // Who reads past a marker that is gone must not be told of its transaction.
         lock::write(&self.aborted).forget_markers(&filter.dropped_markers);
         progress.passed(through, now_ms, config.delete_retention_ms);
-        write_json(&self.dir, &self.dir.join(Progress::FILE), &progress)
+        write_json(&self.dir, &self.dir.join(Progress::FILE), &progress, self.files.disk())
     }
 
     /// Where a record must not wait longer for compaction, the segment that is written to ends.
@@ -160,6 +160,20 @@ impl Shared {
             self.roll(&mut writer, log_end, now_ms)?;
         }
         Ok(())
+    }
+
+    fn rewrite(
+        &self,
+        group: &[Arc<Segment>],
+        filter: &mut Filter<'_>,
+        config: &TopicConfig,
+    ) -> Result<Option<Rewritten>> {
+        let rewritten = rewrite(&self.dir, group, filter, config.index_interval_bytes)?;
+        if let Some(rewritten) = &rewritten {
+            let synced = self.files.disk().sync(&rewritten.file);
+            synced.map_err(LogError::io("sync", &self.dir))?;
+        }
+        Ok(rewritten)
     }
 
     fn facts_of_rewritten(&self, segment: &Segment, filter: &Filter<'_>) -> Result<SegmentFacts> {

@@ -143,8 +143,8 @@ pub(super) struct Rewritten {
 /// The name of a file that is being written.
 pub(super) const CLEANED: &str = "log.cleaned";
 
-/// Writes the segments of a group into one file, which is on the disk then; `None` when nothing
-/// would change.
+/// Writes the segments of a group into one file, which the caller syncs; `None` when nothing would
+/// change.
 pub(super) fn rewrite(
     dir: &Path,
     group: &[Arc<Segment>],
@@ -185,6 +185,5 @@ pub(super) fn rewrite(
         std::fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
         return Ok(None);
     }
-    file.sync_all().map_err(LogError::io("sync", &path))?;
     Ok(Some(Rewritten { file, content, index }))
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rewrite::{CLEANED, Rewritten};
 use crate::storage::OpenFiles;
+use crate::storage::disk::Disk;
 use crate::storage::partition::stored::{read_json, unless_missing, write_json};
-use crate::storage::partition::sync::sync_dir;
 use crate::storage::segment::{Segment, segment_path};
 use crate::{LogError, Result};
 
@@ -39,16 +39,16 @@ pub(super) fn swap(
     let base_offset = group[0].base_offset;
     let removed = group[1..].iter().map(|segment| segment.base_offset).collect();
     let swap = Swap { version: 1, base_offset, removed };
-    write_json(dir, &swap_path(dir), &swap)?;
+    write_json(dir, &swap_path(dir), &swap, files.disk())?;
     group.iter().for_each(|segment| segment.pin());
-    swap.finish(dir)?;
+    swap.finish(dir, files.disk())?;
     let path = segment_path(dir, base_offset, "log");
     let Rewritten { file, content, index } = rewritten;
     Ok(Segment::open(file, path, content, index, base_offset, files))
 }
 
 impl Swap {
-    fn finish(&self, dir: &Path) -> Result<()> {
+    fn finish(&self, dir: &Path, disk: &dyn Disk) -> Result<()> {
         // What is known of the old files must not meet the new one. Should a loss of power bring
         // an index back, it brings back this list as well.
         for base_offset in self.removed.iter().chain([&self.base_offset]) {
@@ -64,7 +64,7 @@ impl Swap {
             let path = segment_path(dir, *base_offset, "log");
             unless_missing(std::fs::remove_file(&path)).map_err(LogError::io("remove", &path))?;
         }
-        sync_dir(dir)?;
+        disk.sync_dir(dir).map_err(LogError::io("sync", dir))?;
         let path = swap_path(dir);
         unless_missing(std::fs::remove_file(&path)).map_err(LogError::io("remove", &path))
     }
@@ -72,14 +72,14 @@ impl Swap {
 
 /// Finishes what a crash interrupted, and removes what was not finished. The first thing when a log
 /// is opened.
-pub(in crate::storage::partition) fn finish(dir: &Path) -> Result<()> {
+pub(in crate::storage::partition) fn finish(dir: &Path, disk: &dyn Disk) -> Result<()> {
     let path = swap_path(dir);
     if let Some(swap) = read_json::<Swap>(&path)? {
         if swap.version != 1 {
             let reason = format!("version {} is not known", swap.version);
             return Err(LogError::Damaged { path, position: 0, reason });
         }
-        swap.finish(dir)?;
+        swap.finish(dir, disk)?;
     }
     for entry in std::fs::read_dir(dir).map_err(LogError::io("list", dir))? {
         let path = entry.map_err(LogError::io("list", dir))?.path();

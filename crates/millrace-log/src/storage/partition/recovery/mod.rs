@@ -70,7 +70,7 @@ pub(super) fn recover(
     files: &Arc<OpenFiles>,
     now_ms: i64,
 ) -> Result<Recovered> {
-    finish_swap(dir)?;
+    finish_swap(dir, files.disk())?;
     let point = RecoveryPoint::read(dir)?;
     let mut report = Recovery::default();
     loop {

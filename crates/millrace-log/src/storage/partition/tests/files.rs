@@ -10,7 +10,7 @@ fn open_files(dir: &TempDir) -> usize {
 }
 
 fn open_few(dir: &TempDir, fsync: FsyncPolicy, config: TopicConfig) -> PartitionLog {
-    let files = OpenFiles::new(3);
+    let files = OpenFiles::new(3, Arc::new(SystemDisk));
     PartitionLog::open_among(dir.path(), config, fsync, Seams::system(), files).unwrap()
 }
 
