@@ -4,6 +4,7 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Function;
@@ -11,6 +12,8 @@ import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.FeatureUpdate;
+import org.apache.kafka.clients.admin.ListGroupsOptions;
+import org.apache.kafka.clients.admin.ListShareGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
 import org.apache.kafka.clients.consumer.AcknowledgeType;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -18,7 +21,10 @@ import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.consumer.ShareConsumer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.GroupIdNotFoundException;
+import org.apache.kafka.common.errors.GroupNotEmptyException;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
@@ -223,5 +229,35 @@ final class QueueCases {
         for (var record : dead) {
             Check.equal(topic, new String(record.headers().lastHeader("__dlq.errors.topic").value()), "its topic");
         }
+    }
+
+    public static void groupIsListedAndDeletedWithItsOffsets(Cluster cluster) throws Exception {
+        String topic = cluster.topic(1);
+        String group = group(cluster);
+        cluster.send(topic, "a", "b");
+        TopicPartition place = new TopicPartition(topic, 0);
+        try (var worker = worker(cluster, group, topic, "explicit")) {
+            work(worker, 2, record -> AcknowledgeType.ACCEPT);
+            var listed = cluster.admin.listGroups(ListGroupsOptions.forShareGroups()).all().get();
+            Check.holds(listed.stream().anyMatch(one -> one.groupId().equals(group)), "the group is listed");
+            Check.refused(
+                    () -> cluster.admin.deleteShareGroups(List.of(group)).all().get(),
+                    GroupNotEmptyException.class);
+            Check.refused(
+                    () -> cluster.admin.deleteShareGroupOffsets(group, Set.of(topic)).all().get(),
+                    GroupNotEmptyException.class);
+        }
+        // Kafka may know later how far the group is.
+        Check.eventually("the partition is listed", () -> {
+            var offsets = cluster.admin
+                    .listShareGroupOffsets(Map.of(group, new ListShareGroupOffsetsSpec()))
+                    .partitionsToOffsetAndMetadata(group)
+                    .get();
+            return offsets.get(place) != null;
+        });
+        cluster.admin.deleteShareGroupOffsets(group, Set.of(topic)).all().get();
+        cluster.admin.deleteShareGroups(List.of(group)).all().get();
+        Check.refused(
+                () -> cluster.admin.describeShareGroups(List.of(group)).all().get(), GroupIdNotFoundException.class);
     }
 }

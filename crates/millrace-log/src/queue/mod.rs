@@ -41,6 +41,7 @@
 mod dead_letter;
 pub(crate) mod fetch;
 pub(crate) mod members;
+mod offsets;
 pub(crate) mod partition;
 pub(crate) mod record;
 mod service;

@@ -148,7 +148,6 @@ impl SharePartition {
     }
 
     /// The first offset that is not done.
-    #[cfg(test)]
     pub fn start_offset(&self) -> i64 {
         self.open.first_key_value().map_or(self.end_offset, |(offset, _)| *offset)
     }

@@ -23,22 +23,24 @@ use crate::storage::PartitionLog;
 
 /// All share groups.
 pub(crate) struct Queues {
-    log: Arc<PartitionLog>,
+    pub(super) log: Arc<PartitionLog>,
     seams: Seams,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
-struct Inner {
-    groups: HashMap<StrBytes, Group>,
+pub(super) struct Inner {
+    pub(super) groups: HashMap<StrBytes, Group>,
     sessions: Sessions,
 }
 
 #[derive(Default)]
-struct Group {
-    members: Members,
+pub(super) struct Group {
+    pub(super) members: Members,
     set: BTreeMap<String, String>,
-    partitions: HashMap<Place, Arc<Mutex<SharePartition>>>,
+    pub(super) partitions: HashMap<Place, Arc<Mutex<SharePartition>>>,
+    /// Its offsets were deleted, but not the group.
+    pub(super) is_emptied: bool,
     /// Something that was held is available again.
     released: Arc<Notify>,
 }
@@ -210,7 +212,8 @@ impl Queues {
     /// The members of a group, if there is one.
     pub(crate) fn members(&self, group: &StrBytes) -> Option<Vec<(StrBytes, Member)>> {
         let inner = self.lock();
-        let members = inner.groups.get(group)?.members.iter();
+        let group = inner.groups.get(group).filter(|group| group.has_begun())?;
+        let members = group.members.iter();
         Some(members.map(|(id, member)| (id.clone(), member.clone())).collect())
     }
 
@@ -376,11 +379,11 @@ impl Queues {
         i64::try_from(self.seams.clock.elapsed().as_millis()).unwrap_or(i64::MAX / 2)
     }
 
-    fn wall_ms(&self) -> i64 {
+    pub(super) fn wall_ms(&self) -> i64 {
         self.seams.clock.now().as_millis()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -392,13 +395,13 @@ impl Group {
     }
 
     /// Whether it is more than settings for what may come.
-    fn has_begun(&self) -> bool {
-        !self.members.is_empty() || !self.partitions.is_empty()
+    pub(super) fn has_begun(&self) -> bool {
+        !self.members.is_empty() || !self.partitions.is_empty() || self.is_emptied
     }
 }
 
 impl Inner {
-    fn apply(&mut self, record: QueueRecord) {
+    pub(super) fn apply(&mut self, record: QueueRecord) {
         match record {
             QueueRecord::Partition { group, topic, partition, value } => {
                 let group = self.groups.entry(StrBytes::from_string(group)).or_default();
@@ -430,7 +433,11 @@ impl Share {
     }
 }
 
-fn record(group: &StrBytes, (topic, partition): Place, state: &SharePartition) -> QueueRecord {
+pub(super) fn record(
+    group: &StrBytes,
+    (topic, partition): Place,
+    state: &SharePartition,
+) -> QueueRecord {
     let (group, value) = (group.to_string(), Some(state.store()));
     QueueRecord::Partition { group, topic, partition, value }
 }

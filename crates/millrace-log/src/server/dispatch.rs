@@ -153,6 +153,19 @@ static APIS: &[Api] = &[
     api!(DescribeTopicPartitions, DescribeTopicPartitionsRequest, 0..=0, describe_topic_partitions),
     api!(ShareGroupHeartbeat, ShareGroupHeartbeatRequest, 1..=1, share_group_heartbeat),
     api!(ShareGroupDescribe, ShareGroupDescribeRequest, 1..=1, share_group_describe),
+    api!(
+        DescribeShareGroupOffsets,
+        DescribeShareGroupOffsetsRequest,
+        0..=0,
+        describe_share_group_offsets
+    ),
+    api!(AlterShareGroupOffsets, AlterShareGroupOffsetsRequest, 0..=0, alter_share_group_offsets),
+    api!(
+        DeleteShareGroupOffsets,
+        DeleteShareGroupOffsetsRequest,
+        0..=0,
+        delete_share_group_offsets
+    ),
     api!(ShareFetch, ShareFetchRequest, 1..=1, share_fetch),
     api!(ShareAcknowledge, ShareAcknowledgeRequest, 1..=1, share_acknowledge),
 ];

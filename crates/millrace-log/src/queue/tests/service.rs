@@ -2,10 +2,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use millrace_core::seam::Seams;
 
 use super::super::fetch::Appetite;
+use super::super::members::Beat;
 use super::super::partition::{Acknowledged, Acknowledgement};
 use super::super::sessions::{Place, Worker};
 use crate::broker::{Broker, NewTopic};
@@ -175,4 +177,43 @@ async fn record_that_can_not_be_given_up_does_not_hold_up_others() {
     create(&broker, "dead");
     broker.queues().sweep(&broker);
     assert_eq!(broker.partition("dead", 0).expect("a partition").high_watermark(), 1);
+}
+
+#[tokio::test]
+async fn offsets_of_a_group_are_set_and_deleted_while_nobody_works_for_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    set(&broker, &[("share.auto.offset.reset", "earliest")]);
+    send(&broker, "t", 3);
+    let (a, group) = (worker("a"), StrBytes::from_static_str("g"));
+    let unknown = broker.queues().alter_offsets(&group, &[(place, 1)]).await;
+    assert_eq!(unknown.map_err(|e| e.code()), Err(ResponseError::GroupIdNotFound));
+    let beat = Beat {
+        member_id: a.1.clone(),
+        epoch: 0,
+        topics: Some(vec![StrBytes::from_static_str("t")]),
+        client_id: StrBytes::default(),
+        host: StrBytes::default(),
+    };
+    broker.queues().beat(&broker, &group, beat).expect("it joins");
+    assert_eq!(fetch(&broker, &a, place).await, [(0, 1), (1, 1), (2, 1)]);
+    say(&broker, &a, place, 0, Acknowledgement::Accept).await;
+    assert_eq!(broker.queues().start_offsets(&group), [(place, 1)]);
+    let busy = Err(ResponseError::NonEmptyGroup);
+    let altered = broker.queues().alter_offsets(&group, &[(place, 2)]).await;
+    assert_eq!(altered.map_err(|e| e.code()), busy);
+    assert_eq!(broker.queues().delete(&group).await.map_err(|e| e.code()), busy);
+
+    broker.queues().leave(&broker, &a).expect("it was there");
+    broker.queues().alter_offsets(&group, &[(place, 2)]).await.expect("nobody works");
+    drop(broker);
+    let broker = open(dir.path());
+    assert_eq!(broker.queues().start_offsets(&group), [(place, 2)]);
+    assert_eq!(fetch(&broker, &a, place).await, [(2, 1)]);
+    broker.queues().delete_offsets(&group, &[place.0]).await.expect("nobody works");
+    assert_eq!(broker.queues().start_offsets(&group), []);
+    assert_eq!(fetch(&broker, &a, place).await.len(), 3, "it begins anew");
+    broker.queues().delete(&group).await.expect("nobody works");
+    assert_eq!((broker.queues().list(), broker.queues().set("g").len()), (Vec::new(), 1));
 }

@@ -49,7 +49,7 @@ fn beat(
         peer.check_topic(broker, Operation::Describe, name)?;
     }
     let group = copy(&request.group_id);
-    if broker.queues().members(&group).is_some() {
+    if broker.queues().has_begun(&group) {
         let reason = format!("Group {} is not a consumer group.", group.escape_debug());
         return Err(LogError::rejected(ResponseError::GroupIdNotFound, reason));
     }

@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::server::Peer;
 use crate::server::access::Operation;
 
-/// Deletes groups that have no members, with their offsets.
+/// Deletes groups that have no members, with their offsets, and share groups in the same way.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     peer: &Peer,
@@ -18,6 +18,9 @@ pub(crate) async fn handle(
     let mut results = Vec::with_capacity(request.groups_names.len());
     for group in request.groups_names {
         let result = match peer.check_group(broker, Operation::Delete, &group) {
+            Ok(()) if broker.queues().has_begun(&group) => {
+                broker.queues().delete(&group).await.map_err(|error| error.code())
+            }
             Ok(()) => broker.groups().delete(&group).await,
             Err(code) => Err(code),
         };

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -47,7 +48,8 @@ pub(crate) async fn handle(
         requires_known_member_id: version >= ID_FIRST,
         can_skip_assignment: version >= CAN_SKIP_ASSIGNMENT,
     };
-    let answer = match peer.check_group(broker, Operation::Read, &request.group_id) {
+    let allowed = peer.check_group(broker, Operation::Read, &request.group_id);
+    let answer = match allowed.and_then(|()| check_type(broker, &request)) {
         Ok(()) => broker.groups().join(&copy(&request.group_id), join).await,
         Err(code) => Answer::JoinRefused { member_id: copy(&request.member_id), code },
     };
@@ -67,6 +69,14 @@ pub(crate) async fn handle(
         response.protocol_name.get_or_insert_default();
     }
     response
+}
+
+/// A group that shares records has no members that divide partitions.
+fn check_type(broker: &Broker, request: &JoinGroupRequest) -> Result<(), ResponseError> {
+    match broker.queues().has_begun(&request.group_id) {
+        true => Err(ResponseError::InconsistentGroupProtocol),
+        false => Ok(()),
+    }
 }
 
 fn success(joined: Joined) -> JoinGroupResponse {

@@ -42,7 +42,7 @@ pub(crate) async fn handle(
 fn describe(broker: &Broker, peer: &Peer, group: GroupId) -> DescribedGroup {
     let Some(members) = broker.queues().members(&group.0) else {
         let code = ResponseError::GroupIdNotFound;
-        let message = format!("Share group {} not found.", group.0.escape_debug());
+        let message = format!("Group {} not found.", group.0.escape_debug());
         return DescribedGroup::default()
             .with_group_id(group)
             .with_error_code(code.code())
