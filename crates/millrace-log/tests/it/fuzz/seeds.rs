@@ -66,6 +66,8 @@ pub fn seeds(topic: Uuid) -> Vec<Seed> {
         transactions(),
         groups(),
         shares(topic),
+        share_offsets(),
+        consumers(topic),
         topics(topic),
         nodes(),
         settings(),
@@ -289,6 +291,63 @@ fn shares(topic: Uuid) -> Vec<Seed> {
                 .with_share_session_epoch(1)
                 .with_topics(vec![acknowledged]),
         ),
+    ]
+}
+
+/// What administrators ask about the offsets of share groups.
+fn share_offsets() -> Vec<Seed> {
+    use alter_share_group_offsets_request as alter;
+    use delete_share_group_offsets_request as delete;
+    use describe_share_group_offsets_request as describe;
+    let described = describe::DescribeShareGroupOffsetsRequestTopic::default()
+        .with_topic_name(name())
+        .with_partitions(vec![0]);
+    let described = describe::DescribeShareGroupOffsetsRequestGroup::default()
+        .with_group_id(group())
+        .with_topics(Some(vec![described]));
+    let altered = alter::AlterShareGroupOffsetsRequestPartition::default().with_start_offset(1);
+    let altered = alter::AlterShareGroupOffsetsRequestTopic::default()
+        .with_topic_name(name())
+        .with_partitions(vec![altered]);
+    let deleted = delete::DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(name());
+    vec![
+        Seed::of(DescribeShareGroupOffsetsRequest::default().with_groups(vec![described])),
+        Seed::of(
+            AlterShareGroupOffsetsRequest::default()
+                .with_group_id(group())
+                .with_topics(vec![altered]),
+        ),
+        Seed::of(
+            DeleteShareGroupOffsetsRequest::default()
+                .with_group_id(group())
+                .with_topics(vec![deleted]),
+        ),
+    ]
+}
+
+/// Members of groups whose partitions the server divides.
+fn consumers(topic: Uuid) -> Vec<Seed> {
+    use consumer_group_heartbeat_request::TopicPartitions;
+    let joined = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group())
+        .with_member_id(text("member"))
+        .with_instance_id(some("instance"))
+        .with_rack_id(some("rack"))
+        .with_rebalance_timeout_ms(1_000)
+        .with_server_assignor(some("uniform"))
+        .with_topic_partitions(Some(Vec::new()));
+    let owned = TopicPartitions::default().with_topic_id(topic).with_partitions(vec![0]);
+    vec![
+        Seed::of(joined.clone().with_subscribed_topic_names(Some(vec![name()]))),
+        Seed::of(joined.with_subscribed_topic_regex(some("p(r|e)*y"))),
+        Seed::of(
+            ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group())
+                .with_member_id(text("member"))
+                .with_member_epoch(1)
+                .with_topic_partitions(Some(vec![owned])),
+        ),
+        Seed::of(ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()])),
     ]
 }
 
