@@ -72,6 +72,21 @@ pub struct SourceNode {
     pub bad_records: BadRecordPolicy,
     /// A split that is silent for so long stops holding back the watermark. `None`: never.
     pub idle_timeout: Option<Duration>,
+    /// Whether splits that run ahead wait for others.
+    pub alignment: Option<WatermarkAlignment>,
+}
+
+/// Splits of the sources of one group do not run away from each other in event time.
+///
+/// A split whose watermark is more than `max_drift` ahead of the one furthest behind in the whole
+/// group is not read for so long. It may be ahead by a batch more. Splits that are finished, idle, or
+/// have not yet had a record are not waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatermarkAlignment {
+    /// Sources that name the same group wait for each other.
+    pub group: String,
+    /// How far a split may be ahead.
+    pub max_drift: Duration,
 }
 
 /// Joins an output to an input.

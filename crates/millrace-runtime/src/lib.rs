@@ -21,7 +21,9 @@ mod job;
 mod plan;
 mod task;
 
-pub use graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
+pub use graph::{
+    Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode, WatermarkAlignment,
+};
 pub use job::{Job, JobReport, Outcome};
 pub use ledger::{Ledger, LedgerLine, NodeRole};
 pub use options::{JobOptions, RestartStrategy};

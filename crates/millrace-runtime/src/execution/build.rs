@@ -18,8 +18,8 @@ use crate::graph::{Edge, Exchange, JobGraph, NodeIndex, NodeKind, OperatorFactor
 use crate::options::JobOptions;
 use crate::plan::{Plan, is_forward};
 use crate::task::{
-    Chain, Command, Member, MemberKind, OperatorTask, SinkTail, SourceHead, SourceTask,
-    TaskContext, TaskEvent, TaskFailure, TaskIndex,
+    AlignmentGroups, Chain, Command, Member, MemberKind, OperatorTask, SinkTail, SourceHead,
+    SourceTask, TaskContext, TaskEvent, TaskFailure, TaskIndex,
 };
 use crate::watch::JobWatch;
 
@@ -63,6 +63,7 @@ impl Builder<'_> {
     ) -> Result<Vec<BuiltTask>> {
         let mut wirings = self.wire();
         let mut tasks = Vec::new();
+        let groups = AlignmentGroups::default();
         for (chain, wirings) in self.plan.chains.iter().zip(&mut wirings) {
             for index in 0..chain.parallelism {
                 let subtask = Subtask { index, parallelism: chain.parallelism };
@@ -78,6 +79,7 @@ impl Builder<'_> {
                     subtask,
                     wiring,
                     hand.unwrap_or_default(),
+                    &groups,
                 ));
             }
         }
@@ -154,6 +156,7 @@ impl Builder<'_> {
         subtask: Subtask,
         wiring: Wiring,
         splits: Vec<SplitEntry>,
+        groups: &AlignmentGroups,
     ) -> BuiltTask {
         let names: Vec<&str> =
             members.iter().map(|&node| self.graph.node(node).name.as_str()).collect();
@@ -173,7 +176,7 @@ impl Builder<'_> {
         let outputs = Outputs::new(wiring.outputs);
         let clock = self.seams.clock.clone();
         let head = match &self.graph.node(members[0]).kind {
-            NodeKind::Source(node) => Some(self.source_head(node, subtask, splits)),
+            NodeKind::Source(node) => Some(self.source_head(node, subtask, splits, groups)),
             NodeKind::Operator(_) | NodeKind::Sink(_) => None,
         };
         let gate = InputGate::new(wiring.inputs);
@@ -196,6 +199,7 @@ impl Builder<'_> {
         node: &SourceNode,
         subtask: Subtask,
         splits: Vec<SplitEntry>,
+        groups: &AlignmentGroups,
     ) -> SourceHead {
         SourceHead {
             node: node.clone(),
@@ -206,6 +210,7 @@ impl Builder<'_> {
             },
             splits,
             poll_interval: self.options.poll_interval.max(Duration::from_millis(1)),
+            aligned: node.alignment.as_ref().map(|alignment| groups.join(alignment)),
         }
     }
 

@@ -12,6 +12,7 @@
 //! A task that fails returns its error, and the whole job is restarted or failed by it. A task that
 //! notices that a neighbour is gone waits to be aborted: the neighbour's error is the one to tell.
 
+mod alignment;
 mod chain;
 mod operator;
 mod sink;
@@ -25,6 +26,7 @@ use millrace_core::{
 };
 use tokio::sync::mpsc;
 
+pub(crate) use alignment::{Aligned, AlignmentGroups};
 pub(crate) use chain::{Chain, Member, MemberKind};
 pub(crate) use operator::OperatorTask;
 pub(crate) use sink::SinkTail;

@@ -20,7 +20,7 @@ use millrace_core::{
     ReadBatch, Records, Source, Split, SplitReader, Timestamp, WatermarkAssigner,
 };
 
-use super::{Chain, Command, PendingAck, TaskContext, TaskEvent, TaskFailure};
+use super::{Aligned, Chain, Command, PendingAck, TaskContext, TaskEvent, TaskFailure};
 use crate::exchange::Control;
 use crate::graph::SourceNode;
 
@@ -31,6 +31,8 @@ pub(crate) struct SourceHead {
     /// The splits to begin with, as the last checkpoint left them.
     pub(crate) splits: Vec<SplitEntry>,
     pub(crate) poll_interval: Duration,
+    /// Whom it waits for, and who for it.
+    pub(crate) aligned: Option<Aligned>,
 }
 
 /// One split that this subtask has.
@@ -146,14 +148,28 @@ impl SourceTask {
         }
     }
 
-    /// The split to read from: the one furthest behind of those that may have something.
-    fn next_split(&self, now: Duration) -> Option<usize> {
-        let pause = self.head.poll_interval;
+    /// The split to read from: the one furthest behind of those that may have something and are not
+    /// too far ahead of others.
+    fn next_split(&mut self, now: Duration) -> Option<usize> {
+        let (pause, limit) = (self.head.poll_interval, self.align());
         let ready = self.splits.iter().enumerate().filter(|(_, split)| {
             let resting = split.asked.is_some_and(|asked| now < asked + pause);
-            !split.finished && !resting
+            !split.finished && !resting && split.watermark <= limit
         });
         ready.min_by_key(|(_, split)| split.watermark).map(|(index, _)| index)
+    }
+
+    /// Tells the others how far this subtask has come; the watermark that its splits may be read to.
+    fn align(&mut self) -> Timestamp {
+        let Some(aligned) = &mut self.head.aligned else {
+            return Timestamp::MAX;
+        };
+        let held = self.splits.iter().filter(|split| {
+            let empty = split.watermark == Timestamp::MIN && split.silent_since.is_some();
+            !split.finished && !split.idle && !empty
+        });
+        aligned.report(held.map(|split| split.watermark).min());
+        aligned.limit()
     }
 
     async fn read(&mut self, index: usize) -> Result<(), TaskFailure> {
@@ -315,9 +331,11 @@ impl SourceTask {
     /// Waits until a silent split may have something, or for a command.
     async fn wait(&mut self) -> Result<(), TaskFailure> {
         let clock = self.context.seams.clock.clone();
+        let limit = self.align();
         let mut readers = Vec::new();
         for (index, split) in self.splits.iter_mut().enumerate() {
-            if let (Some(reader), false) = (&mut split.reader, split.finished) {
+            let may_read = !split.finished && split.watermark <= limit;
+            if let (Some(reader), true) = (&mut split.reader, may_read) {
                 let (clock, pause) = (clock.clone(), self.head.poll_interval);
                 readers.push(
                     async move {
@@ -343,8 +361,16 @@ impl SourceTask {
                 false => select_all(readers).await.0,
             }
         };
+        let aligned = self.head.aligned.as_ref();
+        let others = async {
+            match aligned {
+                Some(aligned) => aligned.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         enum Woken {
             Split(usize),
+            Others,
             Command(Option<Command>),
             Timer,
         }
@@ -352,11 +378,12 @@ impl SourceTask {
             biased;
             command = self.context.commands.recv() => Woken::Command(command),
             index = any_reader => Woken::Split(index),
+            () = others => Woken::Others,
             () = until_timer => Woken::Timer,
         };
         match woken {
             Woken::Split(index) => self.splits[index].asked = None,
-            Woken::Timer => {}
+            Woken::Timer | Woken::Others => {}
             Woken::Command(None) => return Err(TaskFailure::Disconnected),
             Woken::Command(Some(command)) => {
                 // Only an ended task is told to finish, and that one does not wait here.
@@ -370,6 +397,7 @@ impl SourceTask {
         if self.ended {
             return Ok(());
         }
+        self.head.aligned = None;
         if std::mem::take(&mut self.idle) {
             self.chain.control(Control::Active).await?;
         }

@@ -340,6 +340,7 @@ pub fn graph(
             watermarks: Some(Arc::new(Delay(5))),
             bad_records: BadRecordPolicy::Fail,
             idle_timeout: None,
+            alignment: None,
         }),
     ));
     let hold = graph.add(node(

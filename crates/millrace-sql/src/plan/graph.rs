@@ -15,6 +15,7 @@ use super::identity::Ids;
 use super::node::{Calc, Input, NodeKind, Scan, StreamNode, StreamPlan, Target};
 use super::settle::{reachable, schema_at};
 use super::text;
+use super::watermark_options::WatermarkOptions;
 use crate::error::{Fault, Result};
 use crate::operators::calc::{CalcOperator, CalcProgram};
 use crate::operators::evaluate::Evaluator;
@@ -162,6 +163,8 @@ fn source(scan: &Scan, node: &StreamNode, options: &GraphOptions) -> Result<Comp
     let table = &scan.table;
     let all = scan.used.len() == table.readable.fields().len();
     let spec = TableSpec { projection: (!all).then(|| scan.used.clone()), ..table.spec.clone() };
+    // Asked for before the connector looks for options that nobody knows.
+    let asked = WatermarkOptions::of(table).map_err(|error| Fault::of(&error, table.span))?;
     let opened = table.connector.source(&spec).map_err(|error| Fault::of(&error, table.span))?;
     let watermarks = event_time(table, node)
         .map_err(|error| Fault::of(&error, table.span))?
@@ -170,7 +173,12 @@ fn source(scan: &Scan, node: &StreamNode, options: &GraphOptions) -> Result<Comp
         source: opened.source,
         watermarks,
         bad_records: opened.bad_records,
-        idle_timeout: options.idle_timeout,
+        // Zero means never, as in Flink.
+        idle_timeout: match asked.idle_timeout {
+            Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
+            None => options.idle_timeout,
+        },
+        alignment: asked.alignment,
     };
     Ok((GraphKind::Source(source), opened.dead_letters))
 }

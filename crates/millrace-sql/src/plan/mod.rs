@@ -9,6 +9,7 @@ mod node;
 mod settle;
 mod target;
 mod text;
+mod watermark_options;
 
 pub(crate) use build::PlanBuilder;
 pub use explain::Explanation;

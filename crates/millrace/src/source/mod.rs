@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_core::{BadRecordPolicy, Source, Timestamp, WatermarkStrategy};
-use millrace_runtime::{NodeKind, SourceNode};
+use millrace_runtime::{NodeKind, SourceNode, WatermarkAlignment};
 
 pub(crate) use self::collection::CollectionSource;
 pub(crate) use self::generator::GeneratorSource;
@@ -27,21 +27,28 @@ pub(crate) struct Origin {
     make: Arc<dyn Fn(usize) -> Arc<dyn Source> + Send + Sync>,
     watermarks: Option<Arc<dyn WatermarkStrategy>>,
     idle_timeout: Option<Duration>,
+    alignment: Option<WatermarkAlignment>,
 }
 
 impl Origin {
     pub(crate) fn new(make: impl Fn(usize) -> Arc<dyn Source> + Send + Sync + 'static) -> Self {
-        Origin { make: Arc::new(make), watermarks: None, idle_timeout: Some(IDLE_TIMEOUT) }
+        Origin {
+            make: Arc::new(make),
+            watermarks: None,
+            idle_timeout: Some(IDLE_TIMEOUT),
+            alignment: None,
+        }
     }
 
     pub(crate) fn build(&self) -> Build {
-        let Origin { make, watermarks, idle_timeout } = self.clone();
+        let Origin { make, watermarks, idle_timeout, alignment } = self.clone();
         Box::new(move |parallelism| {
             NodeKind::Source(SourceNode {
                 source: make(parallelism),
                 watermarks: watermarks.clone(),
                 bad_records: BadRecordPolicy::Fail,
                 idle_timeout,
+                alignment: alignment.clone(),
             })
         })
     }
@@ -107,6 +114,15 @@ impl<T: Clone + Send + 'static> DataStream<T, FromSource<T>> {
     #[must_use]
     pub fn with_idleness(self, timeout: Option<Duration>) -> Self {
         self.change_origin(|origin| origin.idle_timeout = timeout)
+    }
+
+    /// Keeps the splits of all sources that name `group` within `max_drift` of each other in event
+    /// time: what runs ahead is not read until the others have caught up. Without it each is read as
+    /// fast as it can be.
+    #[must_use]
+    pub fn with_watermark_alignment(self, group: impl Into<String>, max_drift: Duration) -> Self {
+        let alignment = WatermarkAlignment { group: group.into(), max_drift };
+        self.change_origin(|origin| origin.alignment = Some(alignment))
     }
 
     fn change_origin(mut self, change: impl FnOnce(&mut Origin)) -> Self {

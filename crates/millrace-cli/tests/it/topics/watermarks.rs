@@ -65,7 +65,7 @@ impl Windows {
              GROUP BY window_start, window_end;
              SELECT n AS late FROM `t$late`;"
         );
-        let arguments = "--output json --checkpoint-interval 100ms --parallelism 2";
+        let arguments = "--output json --checkpoint-interval 100ms --parallelism 2 --batch-rows 5";
         let mut command = script_command(log.directory.path(), &with_log(log, &script), arguments);
         let mut job = Running::start(&mut command);
         let lines = BufReader::new(job.stdout()).lines();
@@ -112,6 +112,26 @@ fn a_partition_that_lags_holds_windows_open_and_makes_no_row_late() {
     feed(&log, 1, &behind[..1]);
     let mut job = Windows::start(&log, "0 s", "");
     // Long enough for the first partition to be read to its end.
+    pause(1_500);
+    for part in behind[1..].chunks(30) {
+        feed(&log, 1, part);
+    }
+    feed(&log, 1, &[LAST]);
+    job.await_windows(10);
+    assert_eq!(job.stop(), (recomputed(&[ahead, behind].concat()), Vec::new()));
+}
+
+#[test]
+fn a_partition_that_runs_ahead_waits_and_nothing_else_changes() {
+    let log = Log::serve();
+    log.run("topic create t --partitions 2").expect(0);
+    let (ahead, behind) = (rows(0..600, 1), rows(2..600, 1_000));
+    feed(&log, 0, &ahead);
+    feed(&log, 0, &[LAST]);
+    feed(&log, 1, &behind[..1]);
+    let options = ", 'scan.watermark.alignment.group' = 'g',
+        'scan.watermark.alignment.max-drift' = '30 s', 'scan.watermark.idle-timeout' = '0 s'";
+    let mut job = Windows::start(&log, "100 ms", options);
     pause(1_500);
     for part in behind[1..].chunks(30) {
         feed(&log, 1, part);

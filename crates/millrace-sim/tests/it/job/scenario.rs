@@ -11,6 +11,7 @@ use millrace_core::{
 use millrace_runtime::window::{WindowOperator, WindowResult, WindowSpec, count, sum};
 use millrace_runtime::{
     Exchange, Job, JobGraph, JobOptions, JobReport, Node, NodeKind, RestartStrategy, SourceNode,
+    WatermarkAlignment,
 };
 use millrace_sim::{Fault, Faults, FaultyStore, SimRandom};
 use object_store::ObjectStore;
@@ -96,6 +97,11 @@ impl Scenario {
             watermarks: Some(Arc::new(Behind { delay_ms: self.delay_ms })),
             bad_records: BadRecordPolicy::Fail,
             idle_timeout: None,
+            // Every other scenario, by what it happens to have: results must not depend on it.
+            alignment: (self.delay_ms % 2 == 0).then(|| WatermarkAlignment {
+                group: "all".to_owned(),
+                max_drift: Duration::from_millis(self.delay_ms as u64 * 2),
+            }),
         };
         let source = graph.add(node("source", setup.sources, NodeKind::Source(source)));
         let operator = Arc::new(move |_: Subtask| -> Result<Box<dyn Operator>> {
