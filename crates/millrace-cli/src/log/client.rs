@@ -1,6 +1,7 @@
 //! What all clients of a log have in common: their context, their waits, and how their errors are
 //! told.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use millrace_core::Error;
@@ -20,8 +21,23 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogContext;
 
+/// Why a log turned a client of this process away. The client goes on trying, and the call that
+/// waits for it hears only that it took too long.
+static TURNED_AWAY: Mutex<Option<String>> = Mutex::new(None);
+
+/// The reason in a message of the client about a connection that failed, if it is one of proof or
+/// encryption.
+fn reason_in(facility: &str, message: &str) -> Option<String> {
+    let start = ["SASL ", "SSL "].iter().find_map(|word| message.find(word))?;
+    let reason = message[start..].split(" (after ").next()?;
+    (facility == "FAIL").then(|| reason.trim_end_matches('.').to_owned())
+}
+
 impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(reason) = reason_in(facility, message) {
+            *TURNED_AWAY.lock().expect("no holder panics") = Some(reason);
+        }
         tracing::debug!(?level, facility, "{message}");
     }
 
@@ -56,6 +72,15 @@ impl From<KafkaError> for Failure {
 
 /// The failure of a request that the log answered with this code.
 pub(super) fn refused(doing: impl Into<String>, code: RDKafkaErrorCode) -> Failure {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+    if let BrokerTransportFailure | AllBrokersDown | OperationTimedOut = code
+        && let Some(reason) = TURNED_AWAY.lock().expect("no holder panics").clone()
+    {
+        return Failure::operation(&Error::retry(doing).caused_by(reason).hint(
+            "who the client is and what it speaks is said by `--property security.protocol=…`, \
+             `sasl.mechanism`, `sasl.username` and `sasl.password`",
+        ));
+    }
     let error = Error::retry(doing).caused_by(code_text(code));
     Failure::operation(&match hint(code) {
         Some(hint) => error.hint(hint),
@@ -131,6 +156,18 @@ fn hint(code: RDKafkaErrorCode) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_a_client_was_turned_away_is_found_in_what_it_logs() {
+        let message = "[thrd:sasl_plaintext://h:1/bootstrap]: sasl_plaintext://h:1/bootstrap: SASL \
+            authentication error: Invalid username or password (after 3ms in state AUTH_REQ)";
+        assert_eq!(
+            reason_in("FAIL", message).unwrap(),
+            "SASL authentication error: Invalid username or password"
+        );
+        assert_eq!(reason_in("FAIL", "h:1/bootstrap: Connect to h:1 failed (after 0ms)"), None);
+        assert_eq!(reason_in("REQTMOUT", message), None);
+    }
 
     #[test]
     fn codes_are_told_in_lower_case_without_their_wrapping() {

@@ -18,6 +18,9 @@ use crate::failure::Failure;
 /// Where a log listens unless told otherwise.
 const DEFAULT_BOOTSTRAP: &str = "127.0.0.1:9092";
 
+/// So many messages of a client are heard after a request that failed.
+const MESSAGES_HEARD: usize = 100;
+
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -115,9 +118,13 @@ impl Cluster {
         consumer: &BaseConsumer<LogContext>,
     ) -> Result<Vec<Topic>, Failure> {
         let doing = || format!("cannot list the topics of `{}`", self.bootstrap);
-        let metadata = consumer
-            .fetch_metadata(None, REQUEST_TIMEOUT)
-            .map_err(|error| failed(doing(), &error))?;
+        let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| {
+            // What the client logged waits to be heard, and may say why nobody answered.
+            for _ in 0..MESSAGES_HEARD {
+                let _ = consumer.poll(Duration::ZERO);
+            }
+            failed(doing(), &error)
+        })?;
         let mut topics = Vec::new();
         for topic in metadata.topics() {
             if let Some(error) = topic.error() {

@@ -15,8 +15,17 @@ pub(super) async fn serve(arguments: &ServeArguments, seams: &Seams) -> Result<(
     let mut signals = Signals::listen().map_err(|error| Failure::operation(&error))?;
     let began = seams.clock.elapsed();
     let data = &arguments.data;
-    let broker = Broker::open(config(arguments), seams.clone())
-        .map_err(|error| embedded::failure(data, error))?;
+    let config = config(arguments);
+    if let Some(files) = &config.tls {
+        files.check().map_err(|error| {
+            Failure::operation(&Error::fix_input(error.to_string()).hint(
+                "--tls-certificate and --tls-key take PEM files: the server's certificate with \
+                 those that signed it behind it, and its private key",
+            ))
+        })?;
+    }
+    let broker =
+        Broker::open(config, seams.clone()).map_err(|error| embedded::failure(data, error))?;
     eprintln!(
         "opened `{}` in {}: {}",
         data.display(),

@@ -82,9 +82,13 @@ fn read_password(file: &Path) -> Result<String, Failure> {
         Box::new(File::open(file).map_err(|error| failed(error.to_string()))?)
     };
     let mut line = String::new();
-    let mut reader = BufReader::new(reader.take(MAX_PASSWORD_BYTES));
+    // The end of the line is more, and so is what is too long.
+    let mut reader = BufReader::new(reader.take(MAX_PASSWORD_BYTES + 2));
     reader.read_line(&mut line).map_err(|error| failed(error.to_string()))?;
     let password = line.trim_end_matches(['\r', '\n']);
+    if password.len() as u64 > MAX_PASSWORD_BYTES {
+        return Err(failed(format!("it is longer than {MAX_PASSWORD_BYTES} bytes")));
+    }
     if password.is_empty() {
         return Err(failed("there is none".to_owned()));
     }

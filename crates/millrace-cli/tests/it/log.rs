@@ -1,5 +1,6 @@
 //! `millrace log` against the embedded log: whole outputs.
 
+mod access;
 mod groups;
 mod mirror;
 
@@ -41,7 +42,11 @@ impl Log {
 }
 
 fn serve(directory: &Path) -> (Running, String) {
-    let mut command = millrace("log serve --listen 127.0.0.1:0 --data data");
+    serve_with(directory, "")
+}
+
+fn serve_with(directory: &Path, options: &str) -> (Running, String) {
+    let mut command = millrace(&format!("log serve --listen 127.0.0.1:0 --data data {options}"));
     let mut server = Running::start(command.current_dir(directory));
     let line = server.wait_for("listening on");
     let address = line.trim().rsplit_once(' ').unwrap().1.to_owned();
