@@ -5,7 +5,6 @@
 //! hand over many at once; this is the only place of the crate that calls it directly.
 
 use std::ffi::{CStr, CString};
-use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::Arc;
@@ -89,7 +88,7 @@ impl RecordQueue {
             // SAFETY: it is a message that `taken` owns, and it lives until that is dropped.
             let message = unsafe { &*message };
             let given = match RDKafkaErrorCode::from(message.err) {
-                RDKafkaErrorCode::NoError => Ok(Record { message, partition: PhantomData }),
+                RDKafkaErrorCode::NoError => Ok(Record { message }),
                 RDKafkaErrorCode::PartitionEOF => Err(KafkaError::PartitionEOF(message.partition)),
                 code @ RDKafkaErrorCode::Fatal => Err(KafkaError::MessageConsumptionFatal(code)),
                 code => Err(KafkaError::MessageConsumption(code)),
@@ -125,7 +124,6 @@ impl Drop for Taken<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
     message: &'a native::rd_kafka_message_t,
-    partition: PhantomData<&'a RecordQueue>,
 }
 
 impl<'a> Record<'a> {
