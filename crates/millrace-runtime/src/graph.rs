@@ -79,8 +79,8 @@ pub struct SourceNode {
 /// Splits of the sources of one group do not run away from each other in event time.
 ///
 /// A split whose watermark is more than `max_drift` ahead of the one furthest behind in the whole
-/// group is not read for so long. It may be ahead by a batch more. Splits that are finished, idle, or
-/// have not yet had a record are not waited for.
+/// group is not read for so long. It may be ahead by a batch more. Splits that are finished or idle are
+/// not waited for; one that has not had a record yet is, until it is idle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatermarkAlignment {
     /// Sources that name the same group wait for each other.

@@ -5,8 +5,9 @@
 //! caught up, so that what runs ahead waits where it is stored and not in the state of windows.
 //!
 //! All subtasks of a run are in one process: the group is shared memory, and a change is seen at
-//! once. What is finished, idle, or has not yet had a single record holds nobody back. A split is
-//! stopped when it is read to behind the limit, so it may be ahead by a batch more.
+//! once. What is finished or idle holds nobody back; a split that has not been read yet does, as it
+//! holds back the watermark. A split is stopped when it is read to behind the limit, so it may be
+//! ahead by a batch more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -164,10 +164,7 @@ impl SourceTask {
         let Some(aligned) = &mut self.head.aligned else {
             return Timestamp::MAX;
         };
-        let held = self.splits.iter().filter(|split| {
-            let empty = split.watermark == Timestamp::MIN && split.silent_since.is_some();
-            !split.finished && !split.idle && !empty
-        });
+        let held = self.splits.iter().filter(|split| !split.finished && !split.idle);
         aligned.report(held.map(|split| split.watermark).min());
         aligned.limit()
     }

@@ -13,8 +13,7 @@ use crate::support::*;
 /// How far each split has been read, at each reading of one.
 type Readings = Arc<Mutex<Vec<Vec<i64>>>>;
 
-/// Split `n` has a row each millisecond, and has nothing to give `pauses[n]` times before each batch
-/// but the first.
+/// Split `n` has a row each millisecond, and has nothing to give `pauses[n]` times before each batch.
 struct Uneven {
     rows: i64,
     pauses: Vec<u32>,
@@ -61,8 +60,7 @@ impl SplitReader for UnevenReader {
         if self.next == self.rows {
             return Ok(Read::End);
         }
-        // A split that has not had a record yet is not waited for.
-        if self.next > 0 && self.paused < self.pauses {
+        if self.paused < self.pauses {
             self.paused += 1;
             return Ok(Read::Pending);
         }
