@@ -9,17 +9,36 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::properties::ClientProperties;
+use super::reach::Reach;
 
 /// Writes what a client logs to the program's own log.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedClient {
     /// What the client is for, such as a table's name.
     pub owner: String,
+    /// What keeps it from its brokers.
+    pub reach: Reach,
+}
+
+impl LoggedClient {
+    pub fn new(owner: impl Into<String>) -> Self {
+        LoggedClient { owner: owner.into(), reach: Reach::default() }
+    }
 }
 
 impl ClientContext for LoggedClient {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let owner = &self.owner;
+        if facility == "FAIL" {
+            // A connection failed. What is an error comes to `error` as well.
+            let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
+            let is_error = (level as i32) <= (RDKafkaLogLevel::Error as i32);
+            match self.reach.hear(Some(RDKafkaErrorCode::BrokerTransportFailure), reason) {
+                Some(trouble) if !is_error => tracing::warn!("{owner}: {trouble}; trying on"),
+                _ => tracing::debug!("kafka client of {owner}: {message}"),
+            }
+            return;
+        }
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
@@ -41,6 +60,15 @@ impl ClientContext for LoggedClient {
             return;
         }
         // librdkafka goes on trying by itself; what it gives up on comes as the answer to a call.
+        if let Some(trouble) = self.reach.hear(error.rdkafka_error_code(), reason) {
+            tracing::warn!("{}: {trouble}; trying on", self.owner);
+            return;
+        }
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Of each it was told before.
+            tracing::debug!("{}: {reason}", self.owner);
+            return;
+        }
         tracing::warn!("kafka client of {}: {error}: {reason}", self.owner);
     }
 

@@ -125,7 +125,7 @@ fn connect(settings: &ConsumerSettings) -> Result<SourceConsumer> {
     config.set("enable.partition.eof", "true");
     // An offset that is not there is for the reader to judge.
     config.set("auto.offset.reset", "error");
-    let context = LoggedClient { owner: format!("table `{table}`") };
+    let context = LoggedClient::new(format!("table `{table}`"));
     config.create_with_context(context).map_err(|cause| {
         client_error(format!("the Kafka client of table `{table}` cannot be made"), cause)
     })

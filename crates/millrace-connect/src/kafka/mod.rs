@@ -14,6 +14,7 @@ mod options;
 mod position;
 mod properties;
 mod queue;
+mod reach;
 mod reader;
 mod rows;
 mod sink;

@@ -41,7 +41,7 @@ use super::decode::Decoder;
 use super::fetched::Fetched;
 use super::position::{Position, TopicPartition};
 use super::queue::{Record, RecordQueue};
-use crate::blocking::blocking;
+use super::reach::attended;
 
 /// A batch ends when its records take so much.
 const BATCH_BYTES: usize = 8 << 20;
@@ -157,13 +157,13 @@ impl PartitionReader {
         let seams = self.parts.seams.clone();
         let (consumer, partition) = (Arc::clone(&self.consumer), self.partition.clone());
         let timeout = self.parts.settings.client.api_timeout();
-        let ask = move || {
+        let ask = move |consumer: &SourceConsumer| {
             let failed =
                 |cause| client_error(format!("the ends of {partition} cannot be read"), cause);
             let (topic, partition) = (&partition.topic, partition.partition);
             consumer.fetch_watermarks(topic, partition, timeout).map_err(failed)
         };
-        async move { blocking(&seams, ask).await }
+        async move { attended(&consumer, &seams, ask).await }
     }
 
     /// Sees to it that the next offset is one of the partition.
@@ -311,7 +311,7 @@ impl PartitionReader {
 }
 
 /// Whether there is no use in going on.
-fn is_fatal(cause: &KafkaError) -> bool {
+pub(crate) fn is_fatal(cause: &KafkaError) -> bool {
     matches!(cause, KafkaError::MessageConsumptionFatal(_))
         || matches!(
             cause.rdkafka_error_code(),

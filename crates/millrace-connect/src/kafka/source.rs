@@ -32,6 +32,7 @@ use super::offsets::{Bounds, Place, Resolver};
 use super::options::Topics;
 use super::position::{Position, TopicPartition};
 use super::properties::ClientProperties;
+use super::reach::attended;
 use super::reader::{PartitionReader, ReaderParts};
 use crate::blocking::blocking;
 
@@ -68,13 +69,13 @@ impl TopicSource {
         let consumer = self.consumer(0).await?;
         let (client, topics) = (self.client.clone(), self.topics.clone());
         let stop = self.bounds.stop.clone();
-        blocking(&Seams::system(), move || {
-            let mut found = partitions(&consumer, &client, &topics)?;
+        attended(&consumer, &Seams::system(), move |consumer| {
+            let mut found = partitions(consumer, &client, &topics)?;
             found.retain(|one| !known.contains(&one.split_id()));
             if found.is_empty() {
                 return Ok(Vec::new());
             }
-            let resolver = Resolver { consumer: &consumer, client: &client, partitions: &found };
+            let resolver = Resolver { consumer, client: &client, partitions: &found };
             let starts = resolver.start(&start)?;
             let stops = stop.map(|place| resolver.stop(&place)).transpose()?;
             let split = |one: &TopicPartition| {

@@ -35,6 +35,9 @@ use crate::watch::{JobEvent, JobWatch, Order};
 
 /// The most events of tasks that wait for the coordinator.
 const EVENTS: usize = 256;
+/// How long a source may still look for its first splits when the job is told to stop: whoever it
+/// asks may never answer.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a run is made of.
 pub(crate) struct Run<'a> {
@@ -72,6 +75,9 @@ enum Background {
     Swept(Result<()>),
 }
 
+/// The dealers of all sources, and what their subtasks begin with.
+type Dealt = (Vec<SplitDealer>, Vec<(NodeIndex, Vec<Vec<SplitEntry>>)>);
+
 type TaskEnd = (TaskIndex, Result<Result<(), TaskFailure>, JoinError>);
 
 struct Coordination<'a> {
@@ -92,7 +98,14 @@ struct Coordination<'a> {
 impl Run<'_> {
     pub(crate) async fn execute(&self) -> Result<RunEnd> {
         let plan = Plan::of(self.graph, self.options.chaining);
-        let (dealers, splits) = self.deal_splits().await?;
+        let (dealers, splits) = match self.deal_splits_unless_stopped().await? {
+            Ok(dealt) => dealt,
+            Err(kind) => {
+                let mut assembly = Assembly::new(self, &plan);
+                let checkpoint = assembly.newest();
+                return Ok(RunEnd { kind, ledger: assembly.ledger(), checkpoint });
+            }
+        };
         let (events_in, events) = mpsc::channel(EVENTS);
         let tasks = Builder {
             graph: self.graph,
@@ -133,9 +146,26 @@ impl Run<'_> {
         end
     }
 
-    async fn deal_splits(
-        &self,
-    ) -> Result<(Vec<SplitDealer>, Vec<(NodeIndex, Vec<Vec<SplitEntry>>)>)> {
+    /// Deals out the splits, or says how the run ends if it is stopped while a source is still
+    /// looking for them: nothing was read, so there is nothing to take a checkpoint of.
+    async fn deal_splits_unless_stopped(&self) -> Result<Result<Dealt, RunEndKind>> {
+        let stopped = async {
+            if self.watch.wait_for_order(Order::Run).await == Order::Cancel {
+                return RunEndKind::Cancelled;
+            }
+            tokio::select! {
+                () = self.seams.clock.sleep(STOP_PATIENCE) => RunEndKind::Stopped,
+                _ = self.watch.wait_for_order(Order::Stop) => RunEndKind::Cancelled,
+            }
+        };
+        tokio::select! {
+            biased;
+            dealt = self.deal_splits() => dealt.map(Ok),
+            kind = stopped => Ok(Err(kind)),
+        }
+    }
+
+    async fn deal_splits(&self) -> Result<Dealt> {
         let mut dealers = Vec::new();
         let mut hands = Vec::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {

@@ -85,3 +85,43 @@ async fn a_changed_job_is_not_given_the_state_of_another() {
     assert_eq!(error.kind(), ErrorKind::FixInput);
     assert!(error.message().contains("holds `hold`, which the job no longer has"), "{error}");
 }
+
+/// A source that asks somebody who never answers.
+struct Unanswered;
+
+#[async_trait::async_trait]
+impl millrace_core::Source for Unanswered {
+    fn boundedness(&self) -> millrace_core::Boundedness {
+        millrace_core::Boundedness::Bounded
+    }
+
+    async fn discover(&self) -> millrace_core::Result<Vec<millrace_core::Split>> {
+        std::future::pending().await
+    }
+
+    async fn open(
+        &self,
+        split: &millrace_core::Split,
+        _: &millrace_core::ReaderContext,
+    ) -> millrace_core::Result<Box<dyn millrace_core::SplitReader>> {
+        Err(millrace_core::Error::report(format!("{} was never found", split.id)))
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_source_still_looks_for_its_splits_can_be_stopped() {
+    for (cancel, outcome) in [(false, Outcome::Stopped), (true, Outcome::Cancelled)] {
+        let mut graph = graph(ListSource::even(1, 10), &Target::default(), [1, 1, 1], None);
+        if let NodeKind::Source(source) = &mut graph.nodes[0].kind {
+            source.source = std::sync::Arc::new(Unanswered);
+        }
+        let job = job(graph, &memory());
+        let watch = job.watch();
+        let stopping = async {
+            Seams::system().clock.sleep(Duration::from_millis(10)).await;
+            if cancel { watch.cancel() } else { watch.stop() }
+        };
+        let (report, ()) = tokio::join!(job.run(), stopping);
+        assert_eq!(report.unwrap().outcome, outcome);
+    }
+}

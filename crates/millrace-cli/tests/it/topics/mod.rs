@@ -3,6 +3,7 @@
 mod dead_letters;
 mod joined;
 mod metadata;
+mod unreachable;
 mod watermarks;
 
 use crate::harness::{Ended, run_script};

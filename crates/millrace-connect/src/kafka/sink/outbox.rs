@@ -105,7 +105,7 @@ impl Outbox {
     /// `FixInput` for a setting that librdkafka refuses.
     pub fn new(config: &ClientConfig, topic: Arc<str>) -> Result<Self> {
         let deliveries = Arc::new(Deliveries::default());
-        let client = LoggedClient { owner: format!("topic `{topic}`") };
+        let client = LoggedClient::new(format!("topic `{topic}`"));
         let reports = DeliveryReports { client, deliveries: Arc::clone(&deliveries) };
         let producer = config.create_with_context(reports).map_err(|cause| {
             Error::fix_input("a Kafka producer cannot be made with these options").caused_by(cause)
