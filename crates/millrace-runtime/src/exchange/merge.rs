@@ -1,4 +1,13 @@
 //! The watermark of a task: the minimum over its inputs, idle ones left out.
+//!
+//! The rules are those of Flink's input gates:
+//! - An input that falls idle holds nobody back. When the last one does, the furthest watermark of
+//!   any input goes out first: nobody is left who could move event time on, and what had been held
+//!   back would wait for nothing. If that last input was ahead of what went out (others still
+//!   held it back when they fell idle), nothing more goes out.
+//! - An input that wakes up behind what went out meanwhile does not hold the others back until it
+//!   has caught up; its rows are late, row by row.
+//! - While all inputs are idle, watermarks count for nothing, nor do those of an idle input.
 
 use millrace_core::Timestamp;
 
@@ -13,8 +22,7 @@ pub(crate) enum Change {
     BecameActive,
 }
 
-/// Merges watermarks. It never goes back: an input that wakes up behind the others is simply
-/// late, row by row.
+/// Merges watermarks. It never goes back.
 ///
 /// An input that ended keeps its last watermark: `Timestamp::MAX` if it was read to its end, an
 /// earlier one if the job is being stopped, and then nothing may fire for it.
@@ -29,11 +37,13 @@ pub(crate) struct WatermarkMerge {
 struct Input {
     watermark: Timestamp,
     idle: bool,
+    /// It is active and has kept up with what went out, or caught up with it.
+    counts: bool,
 }
 
 impl WatermarkMerge {
     pub(crate) fn new(inputs: usize) -> Self {
-        let input = Input { watermark: Timestamp::MIN, idle: false };
+        let input = Input { watermark: Timestamp::MIN, idle: false, counts: true };
         WatermarkMerge { inputs: vec![input; inputs], merged: Timestamp::MIN, idle: false }
     }
 
@@ -50,29 +60,40 @@ impl WatermarkMerge {
 
     pub(crate) fn watermark(&mut self, input: usize, watermark: Timestamp) -> Option<Change> {
         let input = &mut self.inputs[input];
-        input.watermark = input.watermark.max(watermark);
+        if input.idle || watermark <= input.watermark {
+            return None;
+        }
+        input.watermark = watermark;
+        input.counts |= watermark >= self.merged;
         self.advance()
     }
 
-    /// Sets an input's idleness. The changes are at most two: becoming active, and an advance
-    /// because an input no longer holds the others back.
+    /// Sets an input's idleness. The changes are at most two, in order: an advance and becoming
+    /// idle, or becoming active.
     pub(crate) fn idle(&mut self, input: usize, idle: bool) -> [Option<Change>; 2] {
-        self.inputs[input].idle = idle;
-        let all_idle = !self.inputs.is_empty() && self.inputs.iter().all(|input| input.idle);
-        let turned = match (self.idle, all_idle) {
-            (false, true) => Some(Change::BecameIdle),
-            (true, false) => Some(Change::BecameActive),
-            _ => None,
-        };
-        self.idle = all_idle;
-        // The last active input to fall silent leaves what the others had reached meanwhile
-        // pending; nobody may be held back by it.
-        [turned, self.advance()]
+        let input = &mut self.inputs[input];
+        if input.idle == idle {
+            return [None, None];
+        }
+        (input.idle, input.counts) = (idle, !idle && input.watermark >= self.merged);
+        let held = input.watermark == self.merged;
+        if !idle {
+            let woken = std::mem::take(&mut self.idle);
+            return [woken.then_some(Change::BecameActive), None];
+        }
+        if self.inputs.iter().any(|input| !input.idle) {
+            return [held.then(|| self.advance()).flatten(), None];
+        }
+        self.idle = true;
+        let furthest = self.inputs.iter().map(|input| input.watermark).max();
+        let flushed = furthest.filter(|furthest| held && *furthest > self.merged);
+        self.merged = flushed.unwrap_or(self.merged);
+        [flushed.map(Change::Advanced), Some(Change::BecameIdle)]
     }
 
     fn advance(&mut self) -> Option<Change> {
-        let active = self.inputs.iter().filter(|input| !input.idle);
-        let lowest = active.map(|input| input.watermark).min()?;
+        let counted = self.inputs.iter().filter(|input| input.counts);
+        let lowest = counted.map(|input| input.watermark).min()?;
         if lowest <= self.merged {
             return None;
         }
@@ -91,23 +112,54 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
+    /// Plays `w0:5` (input 0 reaches 5), `i0` (it falls idle), `a0` (it is active again); says of
+    /// each step what went out: `W5`, `I`, `A`.
+    fn play(steps: &str) -> String {
+        let inputs = steps.split(' ').filter_map(|step| step[1..2].parse::<usize>().ok()).max();
+        let mut merge = WatermarkMerge::new(inputs.unwrap() + 1);
+        let told = steps.split(' ').map(|step| {
+            let (input, time) = step[1..].split_once(':').unwrap_or((&step[1..], ""));
+            let input = input.parse().unwrap();
+            let changes = match &step[..1] {
+                "w" => [merge.watermark(input, at(time.parse().unwrap())), None],
+                turn => merge.idle(input, turn == "i"),
+            };
+            let changes = changes.into_iter().flatten().map(|change| match change {
+                Change::Advanced(time) => format!("W{}", time.as_millis()),
+                Change::BecameIdle => "I".to_owned(),
+                Change::BecameActive => "A".to_owned(),
+            });
+            changes.collect::<Vec<_>>().join(" ")
+        });
+        told.collect::<Vec<_>>().join("|")
+    }
+
     #[test]
     fn the_slowest_input_decides() {
-        let mut merge = WatermarkMerge::new(2);
-        assert_eq!(merge.watermark(0, at(5)), None);
-        assert_eq!(merge.watermark(1, at(3)), Some(Change::Advanced(at(3))));
-        assert_eq!(merge.watermark(1, at(9)), Some(Change::Advanced(at(5))));
+        assert_eq!(play("w0:5 w1:3 w1:9"), "|W3|W5");
     }
 
     #[test]
     fn an_idle_input_holds_nobody_back() {
-        let mut merge = WatermarkMerge::new(2);
-        merge.watermark(0, at(5));
-        assert_eq!(merge.idle(1, true), [None, Some(Change::Advanced(at(5)))]);
-        assert_eq!(merge.idle(0, true), [Some(Change::BecameIdle), None]);
-        assert_eq!(merge.idle(1, false), [Some(Change::BecameActive), None]);
-        assert_eq!(merge.watermark(1, at(4)), None, "the merged watermark does not go back");
-        assert_eq!(merge.merged(), at(5));
+        assert_eq!(play("w0:5 i1 i0 a1 w1:4"), "|W5|I|A|");
+    }
+
+    /// What the input gate of Flink 1.20.1 answers to the same.
+    #[test]
+    fn idle_inputs_are_treated_as_by_flink() {
+        for (steps, told) in [
+            // The last to fall silent held back what others had reached.
+            ("w0:100 w1:50 i0 i1", "|W50||W100 I"),
+            ("w0:100 w1:50 i1 i0", "|W50|W100|I"),
+            ("w0:100 w1:50 w2:60 i0 w1:61 i2 i1", "||W50||W60|W61|W100 I"),
+            // Who wakes up behind holds nobody back until it has caught up.
+            ("w0:5 i1 i0 a1 w1:4 a0 w0:10 w1:12 w0:20", "|W5|I|A|||W10||W12"),
+            ("w0:100 w1:50 i0 w1:70 i1 a1 w1:80", "|W50||W70|W100 I|A|"),
+            // An idle input says nothing.
+            ("w0:1 i1 w1:7 i0 w0:9 a1 w1:3 w1:8", "|W1||I||A|W3|W8"),
+        ] {
+            assert_eq!(play(steps), told, "{steps}");
+        }
     }
 
     proptest! {
@@ -118,12 +170,13 @@ mod tests {
             let mut merge = WatermarkMerge::new(3);
             let mut before = Timestamp::MIN;
             for (input, time, sets_idle, idle) in steps {
-                let held: Vec<_> = merge.inputs.iter().map(|input| input.watermark).collect();
                 if sets_idle { merge.idle(input, idle); } else { merge.watermark(input, at(time)); }
                 prop_assert!(merge.merged() >= before);
                 if merge.merged() > before {
-                    for (input, held) in merge.inputs.iter().zip(held) {
-                        prop_assert!(input.idle || merge.merged() <= input.watermark.max(held));
+                    // But for those that woke up behind it and are late until they caught up.
+                    let kept_up = |input: &&Input| !input.idle && input.watermark >= before;
+                    for input in merge.inputs.iter().filter(kept_up) {
+                        prop_assert!(merge.merged() <= input.watermark);
                     }
                 }
                 before = merge.merged();

@@ -280,15 +280,21 @@ impl SourceTask {
 
     /// A split began, ended, fell silent or spoke again.
     async fn splits_changed(&mut self) -> Result<(), TaskFailure> {
+        let idle = !self.splits.iter().any(|split| !split.finished && !split.idle);
+        if !idle && std::mem::take(&mut self.idle) {
+            // Before its watermark: one of an idle channel counts for nothing.
+            self.chain.control(Control::Active).await?;
+        }
         self.advance().await?;
         let unfinished = self.splits.iter().any(|split| !split.finished);
         if !unfinished && self.source.boundedness() == Boundedness::Bounded {
             return self.end().await;
         }
-        let idle = !self.splits.iter().any(|split| !split.finished && !split.idle);
-        if idle != self.idle {
-            self.idle = idle;
-            self.chain.control(if idle { Control::Idle } else { Control::Active }).await?;
+        if idle && !self.idle {
+            // Where its splits fell silent at different watermarks, those ahead of the last stay
+            // unsaid, as in Flink: whoever reads the channel decides when all of its channels are.
+            self.idle = true;
+            self.chain.control(Control::Idle).await?;
         }
         Ok(())
     }
