@@ -7,6 +7,9 @@
 //!   held it back when they fell idle), nothing more goes out.
 //! - An input that wakes up behind what went out meanwhile does not hold the others back until it
 //!   has caught up; its rows are late, row by row.
+//! - One that has never said a watermark holds them back from the moment it speaks. Here this
+//!   differs from Flink: such a one had nothing to read so far and is given something new, such as a
+//!   partition that was added, whose rows must not be late for having been found later.
 //! - While all inputs are idle, watermarks count for nothing, nor do those of an idle input.
 
 use millrace_core::Timestamp;
@@ -75,7 +78,8 @@ impl WatermarkMerge {
         if input.idle == idle {
             return [None, None];
         }
-        (input.idle, input.counts) = (idle, !idle && input.watermark >= self.merged);
+        let kept_up = input.watermark >= self.merged || input.watermark == Timestamp::MIN;
+        (input.idle, input.counts) = (idle, !idle && kept_up);
         let held = input.watermark == self.merged;
         if !idle {
             let woken = std::mem::take(&mut self.idle);
@@ -153,13 +157,18 @@ mod tests {
             ("w0:100 w1:50 i1 i0", "|W50|W100|I"),
             ("w0:100 w1:50 w2:60 i0 w1:61 i2 i1", "||W50||W60|W61|W100 I"),
             // Who wakes up behind holds nobody back until it has caught up.
-            ("w0:5 i1 i0 a1 w1:4 a0 w0:10 w1:12 w0:20", "|W5|I|A|||W10||W12"),
+            ("w0:5 w1:1 i1 i0 a1 w1:4 a0 w0:10 w1:12 w0:20", "|W1|W5|I|A|||W10||W12"),
             ("w0:100 w1:50 i0 w1:70 i1 a1 w1:80", "|W50||W70|W100 I|A|"),
             // An idle input says nothing.
             ("w0:1 i1 w1:7 i0 w0:9 a1 w1:3 w1:8", "|W1||I||A|W3|W8"),
         ] {
             assert_eq!(play(steps), told, "{steps}");
         }
+    }
+
+    #[test]
+    fn an_input_that_has_something_to_read_for_the_first_time_holds_the_others_back() {
+        assert_eq!(play("i1 w0:5 a1 w0:9 w1:7 w1:8"), "|W5|||W7|W8");
     }
 
     proptest! {
@@ -174,7 +183,9 @@ mod tests {
                 prop_assert!(merge.merged() >= before);
                 if merge.merged() > before {
                     // But for those that woke up behind it and are late until they caught up.
-                    let kept_up = |input: &&Input| !input.idle && input.watermark >= before;
+                    let new = |input: &Input| input.watermark == Timestamp::MIN;
+                    let kept_up =
+                        |input: &&Input| !input.idle && (input.watermark >= before || new(input));
                     for input in merge.inputs.iter().filter(kept_up) {
                         prop_assert!(merge.merged() <= input.watermark);
                     }
