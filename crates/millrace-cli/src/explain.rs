@@ -7,6 +7,7 @@ use crate::args::ExplainArguments;
 use crate::failure::Failure;
 use crate::output::{OutputFormat, Screen};
 use crate::script::{self, Script};
+use crate::stderr::say;
 use crate::stdout;
 
 /// Plans the script and prints the plan. Tables are opened as far as planning needs it; nothing is
@@ -18,7 +19,7 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let settings = script::settings_of(&arguments.script);
     let planned = script.plan(settings, &nowhere, OutputFormat::Table)?;
     for warning in &planned.warnings {
-        eprintln!("warning: {warning}");
+        say!("warning: {warning}");
     }
     if arguments.json {
         return stdout::print(&format!("{:#}\n", planned.explain.json));

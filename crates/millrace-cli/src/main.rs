@@ -2,7 +2,9 @@
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 the
 //! operation failed, 2 wrong arguments or a wrong script. A reader that closes the pipe ends the
-//! command quietly.
+//! command quietly (code 0), and a standard error that can't be written ends nothing.
+
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod args;
 mod checkpoint;
@@ -18,6 +20,7 @@ mod progress;
 mod run;
 mod script;
 mod signals;
+mod stderr;
 mod stdout;
 mod summary;
 
@@ -31,10 +34,21 @@ use args::{Arguments, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(other) => return told_by_clap(&other),
+    };
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
+    }
+}
+
+/// What was asked for instead of a command (`--help`), or what is wrong with the arguments.
+fn told_by_clap(told: &clap::Error) -> ExitCode {
+    match told.print() {
+        Err(cause) if !told.use_stderr() => stdout::failure(cause).tell(),
+        _ => ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(2)),
     }
 }
 
@@ -71,7 +85,7 @@ fn log_to_stderr() -> Result<(), Failure> {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(|| stderr::Unfailing)
         .with_ansi(false)
         .without_time()
         .init();

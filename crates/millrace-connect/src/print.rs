@@ -136,7 +136,8 @@ impl PrintWriter {
             io::ErrorKind::BrokenPipe => {
                 Error::fix_input("the reader of the printed rows has gone").caused_by(cause)
             }
-            _ => Error::retry("rows cannot be printed").caused_by(cause),
+            // Printed again after a restart, rows would stand there twice.
+            _ => Error::fix_input("rows cannot be printed").caused_by(cause),
         })
     }
 }

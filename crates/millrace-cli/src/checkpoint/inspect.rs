@@ -10,6 +10,7 @@ use super::kind_name;
 use crate::args::CheckpointArguments;
 use crate::failure::Failure;
 use crate::numbers::{bytes, counted, lasting};
+use crate::stderr::say;
 use crate::stdout;
 
 /// Prints what a checkpoint holds, after all its files were read and compared with their checksums.
@@ -20,7 +21,7 @@ pub(super) async fn inspect(arguments: &CheckpointArguments) -> Result<(), Failu
     let (manifest, passed_over) =
         whole(&store, checkpoint).await.map_err(|error| Failure::operation(&error))?;
     for (checkpoint, error) in passed_over {
-        eprintln!("warning: checkpoint {checkpoint} is damaged: {}", error.full_report());
+        say!("warning: checkpoint {checkpoint} is damaged: {}", error.full_report());
     }
     if arguments.json {
         let value = serde_json::to_string_pretty(&manifest).map_err(|cause| {

@@ -9,6 +9,7 @@ use super::embedded;
 use crate::failure::Failure;
 use crate::numbers::{bytes, counted, lasting};
 use crate::signals::Signals;
+use crate::stderr::say;
 
 /// Serves until a signal comes; a second one ends it at once.
 pub(super) async fn serve(arguments: &ServeArguments, seams: &Seams) -> Result<(), Failure> {
@@ -26,21 +27,21 @@ pub(super) async fn serve(arguments: &ServeArguments, seams: &Seams) -> Result<(
     }
     let broker =
         Broker::open(config, seams.clone()).map_err(|error| embedded::failure(data, error))?;
-    eprintln!(
+    say!(
         "opened `{}` in {}: {}",
         data.display(),
         lasting(seams.clock.elapsed().saturating_sub(began)),
         holds(&broker)
     );
     let server = Server::start(broker).await.map_err(|error| listen_failure(arguments, error))?;
-    eprintln!("listening on {}", server.address());
+    say!("listening on {}", server.address());
     let first = signals.next().await;
-    eprintln!("stopping; once more to stop at once");
+    say!("stopping; once more to stop at once");
     tokio::select! {
         closed = server.shutdown() => closed.map_err(|error| embedded::failure(data, error))?,
         _ = signals.next() => return Err(Failure::signal(first)),
     }
-    eprintln!("stopped");
+    say!("stopped");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `millrace log user`: who may come to an embedded log.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use millrace_core::Error;
@@ -10,6 +10,8 @@ use millrace_log::{LogError, Users};
 use super::args::UserCommand;
 use super::embedded;
 use crate::failure::Failure;
+use crate::stderr::say;
+use crate::stdout;
 
 /// A longer password is likely to be another file.
 const MAX_PASSWORD_BYTES: u64 = 1_024;
@@ -22,7 +24,7 @@ pub(super) fn user(command: UserCommand) -> Result<(), Failure> {
             let mut users = open(&arguments.data)?;
             let set = users.set_password(&arguments.name, &password);
             set.map_err(|error| embedded::failure(&arguments.data, error))?;
-            eprintln!("user `{}` has a password", arguments.name);
+            say!("user `{}` has a password", arguments.name);
             Ok(())
         }
         UserCommand::List(arguments) => {
@@ -34,10 +36,7 @@ pub(super) fn user(command: UserCommand) -> Result<(), Failure> {
             } else {
                 names.iter().for_each(|name| text.extend([name, "\n"]));
             }
-            let written = std::io::stdout().lock().write_all(text.as_bytes());
-            written.map_err(|error| {
-                Failure::operation(&Error::retry("cannot print users").caused_by(error))
-            })
+            stdout::print(&text)
         }
         UserCommand::Delete(arguments) => {
             let mut users = open(&arguments.data)?;
@@ -49,7 +48,7 @@ pub(super) fn user(command: UserCommand) -> Result<(), Failure> {
                             .hint("`millrace log user list` names those that there are"),
                     ));
                 }
-                eprintln!("deleted user `{name}`");
+                say!("deleted user `{name}`");
             }
             Ok(())
         }

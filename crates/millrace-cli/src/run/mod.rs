@@ -9,8 +9,8 @@ use std::io::{IsTerminal, stdout};
 use std::pin::pin;
 
 use indicatif::ProgressBar;
-use millrace_core::Result;
 use millrace_core::seam::Seams;
+use millrace_core::{ErrorKind, Result};
 use millrace_runtime::{Job, JobReport, JobWatch, Outcome};
 use millrace_sql::PlannedScript;
 use tokio::sync::broadcast::error::RecvError;
@@ -145,5 +145,9 @@ async fn attend(
     while let Ok(event) = events.try_recv() {
         notices.tell(&event);
     }
-    ended.map_err(|error| Failure::operation(&error))
+    ended.map_err(|error| match error.kind() {
+        // The rows of a table `print`. One of a connection is to be retried, and is an error.
+        ErrorKind::FixInput if error.is_broken_pipe() => Failure::quietly(),
+        _ => Failure::operation(&error),
+    })
 }

@@ -5,6 +5,7 @@ use millrace_runtime::JobEvent;
 
 use crate::failure::paint;
 use crate::numbers::{counted, lasting};
+use crate::stderr::say;
 
 /// Writes to standard error, around the progress line.
 #[derive(Clone)]
@@ -21,14 +22,14 @@ impl Notices {
     /// Something to know; left out with `--quiet`.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            self.line.suspend(|| eprintln!("{text}"));
+            self.line.suspend(|| say!("{text}"));
         }
     }
 
     /// Something that may need doing; shown with `--quiet` too.
     pub(super) fn warn(&self, text: &str) {
         let warning = paint("warning:", "1;33");
-        self.line.suspend(|| eprintln!("{warning} {text}"));
+        self.line.suspend(|| say!("{warning} {text}"));
     }
 
     /// Tells of an event, if it is worth a line.

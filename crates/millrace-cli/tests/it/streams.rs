@@ -78,3 +78,60 @@ fn a_full_disk_behind_standard_output_is_an_error() {
     assert!(ended.stderr.contains("cannot write to standard output"), "{}", ended.stderr);
     assert!(ended.stderr.to_lowercase().contains("no space left"), "{}", ended.stderr);
 }
+
+/// What takes nothing.
+#[cfg(target_os = "linux")]
+fn full() -> std::fs::File {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap()
+}
+
+/// The end of a pipe whose other end is closed.
+#[cfg(target_os = "linux")]
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// Its own `eprintln!` panicked there, and so did the log of the engine.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standard_error_that_cannot_be_written_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = numbers("'number-of-rows' = '2',");
+    for (stderr, level) in
+        [(full().into(), "warn"), (full().into(), "debug"), (closed(), "warn"), (closed(), "debug")]
+    {
+        let mut command = script_command(directory.path(), &script, "--output csv");
+        let ended = run(command.env("MILLRACE_LOG", level).stdout(Stdio::piped()).stderr(stderr));
+        assert_eq!(ended.expect(0).stdout, "n,twice\n1,2\n2,4\n");
+    }
+    let ended = run(millrace("no-such-command").stderr(full())).expect(2);
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_standard_output_fails_every_command_that_prints() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = numbers("'number-of-rows' = '2',").replace(
+        "SELECT n, n * 2 AS twice FROM numbers;",
+        "CREATE TABLE p (n BIGINT) WITH ('connector' = 'print');
+         INSERT INTO p SELECT n FROM numbers;",
+    );
+    std::fs::write(directory.path().join("job.sql"), &printed).unwrap();
+    for arguments in ["run job.sql", "explain job.sql", "--help", "--version", "run --help"] {
+        let mut command = millrace(arguments);
+        let ended =
+            run(command.current_dir(directory.path()).stdout(full()).stderr(Stdio::piped()));
+        let ended = ended.expect(1);
+        assert!(ended.stderr.to_lowercase().contains("no space left"), "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("committed"), "{}", ended.stderr);
+        // And where nobody reads any more, they end quietly.
+        let mut command = millrace(arguments);
+        let ended =
+            run(command.current_dir(directory.path()).stdout(closed()).stderr(Stdio::piped()));
+        assert_eq!(ended.expect(0).stderr, "", "{arguments}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::log::cluster::{Cluster, Topic};
 use crate::log::patience::Patience;
 use crate::log::position::{Position, Range};
 use crate::log::reader::{Event, Reader, Start, Then};
+use crate::stderr::say;
 
 /// Reads from the position that was asked for to the end that was asked for.
 pub(super) fn read(
@@ -125,7 +126,7 @@ fn tell_if_moved(from: Position, began: i64, topic: &str, partition: i32, quiet:
         && wanted != began
         && !quiet
     {
-        eprintln!("`{topic}` partition {partition} has no offset {wanted}; begins at {began}");
+        say!("`{topic}` partition {partition} has no offset {wanted}; begins at {began}");
     }
 }
 

@@ -15,6 +15,7 @@ use super::cluster::{Cluster, Topic};
 use super::position::Position;
 use crate::failure::Failure;
 use crate::numbers::{bytes, counted, lasting};
+use crate::stderr::say;
 
 use print::{Printed, Printer};
 
@@ -45,7 +46,7 @@ pub(super) async fn consume(
     .await?;
     if !quiet {
         let took = seams.clock.elapsed().saturating_sub(began);
-        eprintln!("{}", summary(&printed, stopped, took));
+        say!("{}", summary(&printed, stopped, took));
     }
     Ok(())
 }

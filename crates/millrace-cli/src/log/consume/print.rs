@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
-use millrace_core::Error;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::failure::Failure;
 use crate::log::args::ConsumeOutput;
 use crate::log::record::to_json;
+use crate::stdout::failure;
 
 /// Bytes of output that wait for the ones behind them.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -96,12 +96,5 @@ impl Printer {
             }
         }
         self.out.write_all(b"\n")
-    }
-}
-
-fn failure(cause: io::Error) -> Failure {
-    match cause.kind() {
-        ErrorKind::BrokenPipe => Failure::quietly(),
-        _ => Failure::operation(&Error::retry("cannot write to standard output").caused_by(cause)),
     }
 }

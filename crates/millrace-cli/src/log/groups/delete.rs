@@ -5,6 +5,7 @@ use crate::log::client::{failed, refused};
 use crate::log::cluster::{Cluster, admin_options};
 use crate::log::confirm::confirm;
 use crate::numbers::counted;
+use crate::stderr::say;
 
 /// Deletes groups, after it was said what they have committed.
 pub(super) async fn delete(
@@ -27,7 +28,7 @@ pub(super) async fn delete(
         .map_err(|error| failed(format!("cannot delete {lost}"), &error))?;
     for result in results {
         match result {
-            Ok(name) => eprintln!("deleted group `{name}`"),
+            Ok(name) => say!("deleted group `{name}`"),
             Err((name, code)) => {
                 return Err(refused(format!("cannot delete group `{name}`"), code));
             }

@@ -10,6 +10,7 @@ use crate::log::client::{LogContext, failed};
 use crate::log::cluster::Cluster;
 use crate::log::columns::{Align, columns};
 use crate::numbers::counted;
+use crate::stderr::say;
 use crate::stdout;
 
 /// A partition whose committed offset moves.
@@ -58,9 +59,9 @@ pub(super) fn reset(
     stdout::print(&if arguments.json { as_json(&moves) } else { as_text(&moves) })?;
     let offsets = counted(moves.len() as u64, "committed offset");
     if arguments.dry_run {
-        eprintln!("would reset {offsets} of group `{group}`; nothing was done");
+        say!("would reset {offsets} of group `{group}`; nothing was done");
     } else {
-        eprintln!("reset {offsets} of group `{group}`");
+        say!("reset {offsets} of group `{group}`");
     }
     Ok(())
 }

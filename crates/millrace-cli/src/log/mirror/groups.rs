@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::log::client::{code_of, failed};
 use crate::log::cluster::Cluster;
 use crate::log::groups::{Committed, all, commit, committed, spokesman};
+use crate::stderr::say;
 
 /// Commits at the target what groups have committed at the source, in the target's offsets. A group
 /// that has members at the target carries on there, and is left alone; none is ever moved back.
@@ -72,7 +73,7 @@ impl GroupSync {
                 Ok(()) => self.moved += offsets,
                 Err(error) if is_at_work(code_of(&error)) => {
                     if self.at_work.insert(group.to_owned()) {
-                        eprintln!("group `{group}` is at work at the target, and is left alone");
+                        say!("group `{group}` is at work at the target, and is left alone");
                     }
                     return Ok(());
                 }

@@ -39,6 +39,7 @@ use super::cluster::Cluster;
 use crate::failure::Failure;
 use crate::numbers::{bytes, counted, lasting};
 use crate::progress::{TICK, progress_line};
+use crate::stderr::say;
 
 use copy::{Copied, Copier};
 use groups::GroupSync;
@@ -63,7 +64,7 @@ pub(super) async fn mirror(arguments: MirrorArguments, seams: &Seams) -> Result<
     let (copied, groups, stopped) = ended?;
     if !quiet {
         let took = lasting(seams.clock.elapsed().saturating_sub(began));
-        eprintln!("{}", summary(&copied, groups, stopped, &took));
+        say!("{}", summary(&copied, groups, stopped, &took));
     }
     Ok(())
 }
@@ -177,7 +178,7 @@ impl Work {
             let ensured = topics::ensure(topic, &self.source, &self.target, &there, &self.seams);
             runtime.block_on(ensured)?;
             for told in copier.add(topic)? {
-                self.shown.suspend(|| eprintln!("warning: {told}"));
+                self.shown.suspend(|| say!("warning: {told}"));
             }
         }
         Ok(())

@@ -24,6 +24,7 @@ use super::record::NewRecord;
 use crate::failure::Failure;
 use crate::numbers::{bytes, counted, lasting, rate};
 use crate::progress::{TICK, progress_line};
+use crate::stderr::say;
 
 use delivery::{Counts, Delivery};
 use lines::{Chunk, Lines};
@@ -74,7 +75,7 @@ pub(super) async fn produce(
     let (counts, stopped) = ended?;
     if !quiet {
         let took = seams.clock.elapsed().saturating_sub(began);
-        eprintln!(
+        say!(
             "{}wrote {}, {}, in {} ({})",
             if stopped { "stopped: " } else { "" },
             counted(counts.records, "record"),

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::log::args::TopicAlterArguments;
 use crate::log::client::{failed, refused};
 use crate::log::cluster::{Cluster, admin_options};
+use crate::stderr::say;
 
 /// Adds partitions to a topic and changes its settings, the settings first.
 pub(super) async fn alter(
@@ -18,11 +19,11 @@ pub(super) async fn alter(
     let before = cluster.topics_named(&consumer, &names)?.remove(0).partitions.len();
     if !arguments.configs.is_empty() || !arguments.resets.is_empty() {
         alter_configs(cluster, arguments).await?;
-        eprintln!("changed the settings of topic `{}`", arguments.topic);
+        say!("changed the settings of topic `{}`", arguments.topic);
     }
     if let Some(partitions) = arguments.partitions {
         add_partitions(cluster, &arguments.topic, partitions.unsigned_abs() as usize).await?;
-        eprintln!("topic `{}` has {partitions} partitions, {before} before", arguments.topic);
+        say!("topic `{}` has {partitions} partitions, {before} before", arguments.topic);
     }
     Ok(())
 }
@@ -45,7 +46,7 @@ async fn alter_configs(cluster: &Cluster, arguments: &TopicAlterArguments) -> Re
     }
     for key in &arguments.resets {
         if entries.remove(key.as_str()).is_none() {
-            eprintln!("`{key}` of topic `{topic}` has its default value already");
+            say!("`{key}` of topic `{topic}` has its default value already");
         }
     }
     entries.extend(arguments.configs.iter().map(|(key, value)| (key.as_str(), value.as_str())));

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::log::args::TopicCreateArguments;
 use crate::log::client::{failed, refused};
 use crate::log::cluster::{Cluster, admin_options};
+use crate::stderr::say;
 
 /// Creates topics. Those before one that is refused stay.
 pub(super) async fn create(
@@ -27,9 +28,9 @@ pub(super) async fn create(
             .map_err(|error| failed(doing(), &error))?;
         for result in results {
             match result {
-                Ok(name) => eprintln!("created topic `{name}`"),
+                Ok(name) => say!("created topic `{name}`"),
                 Err((name, RDKafkaErrorCode::TopicAlreadyExists)) if arguments.if_not_exists => {
-                    eprintln!("topic `{name}` exists already");
+                    say!("topic `{name}` exists already");
                 }
                 Err((_, code)) => return Err(refused(doing(), code)),
             }

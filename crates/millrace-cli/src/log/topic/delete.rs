@@ -4,6 +4,7 @@ use crate::log::client::{failed, refused};
 use crate::log::cluster::{Cluster, admin_options};
 use crate::log::confirm::confirm;
 use crate::numbers::counted;
+use crate::stderr::say;
 
 /// Deletes topics, after it was said what they hold.
 pub(super) async fn delete(
@@ -33,7 +34,7 @@ pub(super) async fn delete(
         .map_err(|error| failed(format!("cannot delete {lost}"), &error))?;
     for result in results {
         match result {
-            Ok(name) => eprintln!("deleted topic `{name}`"),
+            Ok(name) => say!("deleted topic `{name}`"),
             Err((name, code)) => {
                 return Err(refused(format!("cannot delete topic `{name}`"), code));
             }
