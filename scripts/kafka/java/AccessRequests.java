@@ -169,16 +169,24 @@ final class AccessRequests {
         add("add partitions", ApiKeys.ADD_PARTITIONS_TO_TXN, 3,
                 new AddPartitionsToTxnRequestData().setV3AndBelowTransactionalId(transactional)
                         .setV3AndBelowProducerId(1_000_000).setV3AndBelowTopics(added));
+        AddPartitionsToTxnRequestData ofBroker = new AddPartitionsToTxnRequestData();
+        ofBroker.transactions()
+                .add(new AddPartitionsToTxnRequestData.AddPartitionsToTxnTransaction()
+                        .setTransactionalId(transactional).setProducerId(1_000_000).setTopics(added.duplicate()));
+        add("add partitions as a broker", ApiKeys.ADD_PARTITIONS_TO_TXN, 5, ofBroker);
         add("add offsets", ApiKeys.ADD_OFFSETS_TO_TXN, 4,
                 new AddOffsetsToTxnRequestData().setTransactionalId(transactional).setProducerId(1_000_000)
                         .setGroupId(group));
-        add("commit offsets in a transaction", ApiKeys.TXN_OFFSET_COMMIT, 4,
-                new TxnOffsetCommitRequestData().setTransactionalId(transactional).setProducerId(1_000_000)
-                        .setGroupId(group).setTopics(List.of(new TxnOffsetCommitRequestData.TxnOffsetCommitRequestTopic()
-                                .setName(topic).setPartitions(List.of(
-                                        new TxnOffsetCommitRequestData.TxnOffsetCommitRequestPartition())))));
-        add("end transaction", ApiKeys.END_TXN, 4,
-                new EndTxnRequestData().setTransactionalId(transactional).setProducerId(1_000_000));
+        for (int version = 4; version <= 5; version++) {
+            String suffix = version == 4 ? "" : ", version 5";
+            add("commit offsets in a transaction" + suffix, ApiKeys.TXN_OFFSET_COMMIT, version,
+                    new TxnOffsetCommitRequestData().setTransactionalId(transactional).setProducerId(1_000_000)
+                            .setGroupId(group).setTopics(List.of(new TxnOffsetCommitRequestData.TxnOffsetCommitRequestTopic()
+                                    .setName(topic).setPartitions(List.of(
+                                            new TxnOffsetCommitRequestData.TxnOffsetCommitRequestPartition())))));
+            add("end transaction" + suffix, ApiKeys.END_TXN, version,
+                    new EndTxnRequestData().setTransactionalId(transactional).setProducerId(1_000_000));
+        }
         add("describe transactions", ApiKeys.DESCRIBE_TRANSACTIONS, 0,
                 new DescribeTransactionsRequestData().setTransactionalIds(List.of(transactional)));
         add("list transactions", ApiKeys.LIST_TRANSACTIONS, 1, new ListTransactionsRequestData(),

@@ -19,8 +19,8 @@ import java.util.Map;
  */
 public final class Suite {
     private static final List<Class<?>> CASES =
-            List.of(RecordCases.class, GroupCases.class, QueueCases.class, TransactionCases.class, AdminCases.class,
-                    WireCases.class);
+            List.of(RecordCases.class, GroupCases.class, QueueCases.class, TransactionCases.class,
+                    TransactionVersionCases.class, AdminCases.class, WireCases.class);
     /** Those of a broker that asks clients who they are. */
     private static final List<Class<?>> SECURITY_CASES = List.of(SecurityCases.class, AccessCases.class);
     /** Most cases wait for time-outs, not for the processor. */

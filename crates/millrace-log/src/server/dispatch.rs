@@ -98,12 +98,10 @@ static APIS: &[Api] = &[
     api!(DeleteRecords, DeleteRecordsRequest, 0..=2, delete_records),
     api!(InitProducerId, InitProducerIdRequest, 0..=5, init_producer_id),
     api!(OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, 2..=4, offset_for_leader_epoch),
-    // Versions from 4 on are for brokers among themselves.
-    api!(AddPartitionsToTxn, AddPartitionsToTxnRequest, 0..=3, add_partitions_to_txn),
+    api!(AddPartitionsToTxn, AddPartitionsToTxnRequest, 0..=5, add_partitions_to_txn),
     api!(AddOffsetsToTxn, AddOffsetsToTxnRequest, 0..=4, add_offsets_to_txn),
-    // Version 5 belongs to the second version of transactions, which is not served.
-    api!(EndTxn, EndTxnRequest, 0..=4, end_txn),
-    api!(TxnOffsetCommit, TxnOffsetCommitRequest, 0..=4, txn_offset_commit),
+    api!(EndTxn, EndTxnRequest, 0..=5, end_txn),
+    api!(TxnOffsetCommit, TxnOffsetCommitRequest, 0..=5, txn_offset_commit),
     api!(WriteTxnMarkers, WriteTxnMarkersRequest, 1..=1, write_txn_markers),
     api!(DescribeProducers, DescribeProducersRequest, 0..=0, describe_producers),
     api!(DescribeTransactions, DescribeTransactionsRequest, 0..=0, describe_transactions),

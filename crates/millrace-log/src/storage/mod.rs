@@ -34,6 +34,9 @@ pub use topic_config::{ConfigType, KNOWN_CONFIGS, KnownConfig, TopicConfig, know
 pub enum Origin {
     /// A client: everything about its batch is checked.
     Client,
+    /// The same, with a transaction of the second version: its producer counts from 0 in each
+    /// transaction, so that a first batch with another number is not its first.
+    TransactionClient,
     /// The broker itself, to an internal topic: what it builds is taken as it is.
     Coordinator,
 }

@@ -23,6 +23,18 @@ pub(crate) fn refused_batch(code: ResponseError, knows_abortable: bool) -> Respo
     }
 }
 
+/// The code for a batch whose partition [`Transactions::add_and_admit`] did not take in.
+///
+/// [`Transactions::add_and_admit`]: super::Transactions::add_and_admit
+pub(crate) fn not_taken_in(code: ResponseError) -> ResponseError {
+    match code {
+        ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+        // As above: they look for coordinators elsewhere.
+        ResponseError::CoordinatorNotAvailable => ResponseError::NotEnoughReplicas,
+        code => code,
+    }
+}
+
 /// The number of an answer's code; 0 for none.
 pub(crate) fn number<T>(answer: &Result<T, ResponseError>) -> i16 {
     answer.as_ref().err().map_or(0, |code| code.code())

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::ResponseError;
 
 use super::producer_ids::ProducerIds;
-use super::state::{Partitions, Producer, Transaction, TransactionState};
+use super::state::{Partitions, Producer, Transaction, TransactionState, TransactionVersion};
 use crate::storage::TransactionOutcome;
 
 /// The limits of a coordinator; the defaults are Kafka's.
@@ -142,21 +142,30 @@ impl Coordinator {
         partitions: &Partitions,
         now_ms: i64,
     ) -> Result<Step<()>, ResponseError> {
-        let next = self.known(id)?.add(producer, partitions, now_ms)?;
+        let next = known(&self.transactions, id)?.add(producer, partitions, now_ms)?;
         Ok(Step { keep: next.map(|next| entry(id, next)), answer: () })
     }
 
     /// Ends the transaction of a producer. If there is something to keep, then it is the decision,
-    /// and [`Self::decide_complete`] follows when the markers are written.
+    /// and [`Self::decide_complete`] follows when the markers are written. The answer is the producer
+    /// to go on with then. May take a producer id.
     pub fn decide_end(
-        &self,
+        &mut self,
         id: &str,
         producer: Producer,
         outcome: TransactionOutcome,
+        version: TransactionVersion,
         now_ms: i64,
-    ) -> Result<Step<()>, ResponseError> {
-        let next = self.known(id)?.end(producer, outcome, now_ms)?;
-        Ok(Step { keep: next.map(|next| entry(id, next)), answer: () })
+    ) -> Result<Step<Producer>, ResponseError> {
+        let known = known(&self.transactions, id)?;
+        let next = match version {
+            TransactionVersion::V1 => known.end(producer, outcome, now_ms)?,
+            TransactionVersion::V2 => {
+                known.end_and_renew(producer, outcome, now_ms, || self.producer_ids.take())?
+            }
+        };
+        let answer = next.as_ref().unwrap_or(known).successor();
+        Ok(Step { keep: next.map(|next| entry(id, next)), answer })
     }
 
     /// The end of a transaction whose markers stand in all its partitions. `None`: nothing of this
@@ -166,17 +175,26 @@ impl Coordinator {
     }
 
     /// What the first deadline that has come calls for: to abort a transaction that was open too
-    /// long, or to forget an id. To be asked, and the entry applied, until it answers `None`.
-    pub fn decide_timeout(&self, now_ms: i64) -> Option<Entry> {
-        let (deadline_ms, id) = self.deadlines.first()?;
-        if *deadline_ms > now_ms {
-            return None;
-        }
-        let transaction = self.transactions.get(id)?;
-        Some(match transaction.state {
-            TransactionState::Ongoing => entry(id, transaction.fence(now_ms)),
-            _ => Entry::Transaction { id: id.clone(), transaction: None },
-        })
+    /// long, or to forget an id. To be asked, and the entry applied, until it answers `None`. May
+    /// take a producer id.
+    pub fn decide_timeout(&mut self, now_ms: i64) -> Result<Option<Entry>, ResponseError> {
+        let Some(id) = self.due(now_ms).map(str::to_owned) else { return Ok(None) };
+        let Some(transaction) = self.transactions.get(&id) else { return Ok(None) };
+        Ok(Some(match transaction.state {
+            TransactionState::Ongoing => {
+                entry(&id, transaction.fence(now_ms, || self.producer_ids.take())?)
+            }
+            _ => Entry::Transaction { id, transaction: None },
+        }))
+    }
+
+    /// Whether [`Self::decide_timeout`] has anything to decide.
+    pub fn is_due(&self, now_ms: i64) -> bool {
+        self.due(now_ms).is_some()
+    }
+
+    fn due(&self, now_ms: i64) -> Option<&str> {
+        self.deadlines.first().filter(|(due_ms, _)| *due_ms <= now_ms).map(|(_, id)| id.as_str())
     }
 
     /// Whether a batch of `producer` belongs into a partition now; see [`Transaction::verify`].
@@ -187,7 +205,7 @@ impl Coordinator {
         topic: &str,
         partition: i32,
     ) -> Result<(), ResponseError> {
-        self.known(id)?.verify(producer, topic, partition)
+        known(&self.transactions, id)?.verify(producer, topic, partition)
     }
 
     /// What is known of a transactional id.
@@ -198,13 +216,6 @@ impl Coordinator {
     /// All transactional ids, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Transaction)> {
         self.transactions.iter().map(|(id, transaction)| (id.as_str(), transaction))
-    }
-
-    fn known(&self, id: &str) -> Result<&Transaction, ResponseError> {
-        if id.is_empty() {
-            return Err(ResponseError::InvalidRequest);
-        }
-        self.transactions.get(id).ok_or(ResponseError::InvalidProducerIdMapping)
     }
 
     fn replace(&mut self, id: String, transaction: Option<Transaction>) {
@@ -222,6 +233,16 @@ impl Coordinator {
         }
         self.transactions.insert(id, transaction);
     }
+}
+
+fn known<'a>(
+    transactions: &'a BTreeMap<String, Transaction>,
+    id: &str,
+) -> Result<&'a Transaction, ResponseError> {
+    if id.is_empty() {
+        return Err(ResponseError::InvalidRequest);
+    }
+    transactions.get(id).ok_or(ResponseError::InvalidProducerIdMapping)
 }
 
 fn entry(id: &str, transaction: Transaction) -> Entry {

@@ -30,9 +30,15 @@
 //!   for a producer with the same transactional id.
 //! - The producer was only slow. Each new owner has a higher epoch, and so has the marker that
 //!   aborts; the coordinator and the partitions refuse what comes with an older one.
+//! - A batch is late: it comes after the end of its transaction and would open another that nobody
+//!   ends. From a client of the first version it is refused because its partition is not in an open
+//!   transaction. In the second version (KIP-890) batches take their partitions in themselves, and
+//!   each end gives the producer another epoch, which the markers carry: the late batch has an older
+//!   one. A client shows its version by those of its requests, each time anew.
 //! - An answer is lost. A decision that is asked for again is confirmed; a renewal that names its
-//!   predecessor gets the same answer again.
-//! - Epochs are used up: the transactional id gets a new producer id with epoch 0.
+//!   predecessor gets the same answer again, and so does an end that gave a new epoch.
+//! - Epochs are used up: the transactional id gets a new producer id with epoch 0. If an end takes
+//!   the last epoch, then its markers carry it, and the decision has the new producer id.
 //! - A write fails. Nothing that was not written counts; the caller may ask again.
 //!
 //! The protocol is Kafka's (KIP-98, with KIP-360 for renewals), as its clients see it.
@@ -52,10 +58,10 @@ mod state_log;
 mod tests;
 
 pub use admission::Admission;
-pub(crate) use codes::{fenced_as_known, number, refused_batch};
+pub(crate) use codes::{fenced_as_known, not_taken_in, number, refused_batch};
 pub use coordinator::{Coordinator, Entry, Renewal, Step, TransactionLimits};
 pub(crate) use participants::{OpenTransaction, Participants};
-pub use service::Transactions;
+pub use service::{Added, Transactions};
 pub use state::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
-pub use state::{Partitions, Producer, Transaction, TransactionState};
+pub use state::{Partitions, Producer, Transaction, TransactionState, TransactionVersion};
 pub(crate) use state_log::BoxFuture;

@@ -12,7 +12,10 @@ use super::coordinator::Entry;
 use super::state::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use super::state::{Partitions, Producer, Transaction, TransactionState};
 
-const VERSION: u32 = 1;
+/// The version that is written.
+const VERSION: u32 = 2;
+/// The oldest version that is read: it has no producer id to go on with.
+const OLDEST_VERSION: u32 = 1;
 const TRANSACTION: &str = "transaction:";
 const PRODUCER_IDS: &str = "producer-ids";
 
@@ -21,7 +24,7 @@ const PRODUCER_IDS: &str = "producer-ids";
 pub(super) enum RecordError {
     #[error("its key is none of a transaction or of producer ids")]
     Key,
-    #[error("its value is of version {0}, and this program reads version {VERSION}")]
+    #[error("its value is of version {0}, and this program reads {OLDEST_VERSION} to {VERSION}")]
     Version(u32),
     #[error("its value can't be read: {0}")]
     Value(#[from] serde_json::Error),
@@ -79,6 +82,8 @@ struct TransactionValue {
     producer_epoch: i16,
     renewed_from_id: i64,
     renewed_from_epoch: i16,
+    #[serde(default)]
+    next_producer_id: Option<i64>,
     timeout_ms: i32,
     started_ms: Option<i64>,
     updated_ms: i64,
@@ -96,6 +101,7 @@ impl From<&Transaction> for TransactionValue {
             producer_epoch: transaction.producer.epoch,
             renewed_from_id: renewed_from.id,
             renewed_from_epoch: renewed_from.epoch,
+            next_producer_id: transaction.next_producer_id,
             timeout_ms: transaction.timeout_ms,
             started_ms: transaction.started_ms,
             updated_ms: transaction.updated_ms,
@@ -110,6 +116,7 @@ impl From<TransactionValue> for Transaction {
         Transaction {
             producer: Producer { id: value.producer_id, epoch: value.producer_epoch },
             renewed_from: (renewed_from.id != NO_PRODUCER_ID).then_some(renewed_from),
+            next_producer_id: value.next_producer_id,
             timeout_ms: value.timeout_ms,
             state: value.state,
             partitions: value.partitions,
@@ -127,7 +134,7 @@ fn json(value: &impl Serialize) -> Bytes {
 fn read<T: for<'a> Deserialize<'a>>(value: &[u8]) -> Result<T, RecordError> {
     // The version first: a value of another one may not have the fields of this.
     let Versioned { version } = serde_json::from_slice(value)?;
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(RecordError::Version(version));
     }
     Ok(serde_json::from_slice(value)?)

@@ -11,7 +11,7 @@ use super::admission::{Admission, Admissions};
 use super::coordinator::{Coordinator, Entry, Renewal, TransactionLimits};
 use super::participants::Participants;
 use super::record::encode;
-use super::state::{Partitions, Producer, Transaction, TransactionState};
+use super::state::{Partitions, Producer, Transaction, TransactionState, TransactionVersion};
 use super::state_log::{StateLog, replay};
 use crate::error::Result;
 use crate::storage::{PartitionLog, TransactionOutcome};
@@ -21,6 +21,11 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// How long an end waits after a failure to write its markers, at most.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(5);
+
+/// What [`Transactions::add_and_admit`] wrote, if it had to.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "what was taken in may not be safe yet"]
+pub struct Added(Option<i64>);
 
 /// All transactions of a broker.
 ///
@@ -104,16 +109,38 @@ impl Transactions {
         producer: Producer,
         partitions: &Partitions,
     ) -> Result<(), ResponseError> {
-        let offset = {
-            let mut coordinator = self.lock();
-            let step = coordinator.decide_add(id, producer, partitions, self.now_ms())?;
-            step.keep.map(|entry| self.keep(&mut coordinator, entry)).transpose()?
-        };
-        self.durable(offset).await
+        let (_, added) = self.add_and_admit(id, producer, partitions)?;
+        self.added(added).await
     }
 
-    /// Ends the transaction of a producer. Its records are to be seen, or to be left out, when this
-    /// returns; but where markers can't be written just then, that comes later.
+    /// Takes partitions into the transaction of a producer, for batches that are about to be
+    /// appended. Does not wait: before that is acknowledged, [`Self::added`] has to.
+    ///
+    /// # Errors
+    /// As [`Self::producer`].
+    pub fn add_and_admit(
+        &self,
+        id: &str,
+        producer: Producer,
+        partitions: &Partitions,
+    ) -> Result<(Admission, Added), ResponseError> {
+        let mut coordinator = self.lock();
+        let step = coordinator.decide_add(id, producer, partitions, self.now_ms())?;
+        let offset = step.keep.map(|entry| self.keep(&mut coordinator, entry)).transpose()?;
+        Ok((self.admissions.enter(id), Added(offset)))
+    }
+
+    /// Waits until what was taken in is as safe as the settings ask for.
+    ///
+    /// # Errors
+    /// As [`Self::producer`].
+    pub async fn added(&self, added: Added) -> Result<(), ResponseError> {
+        self.durable(added.0).await
+    }
+
+    /// Ends the transaction of a producer, and says which one to go on with. Its records are to be
+    /// seen, or to be left out, when this returns; but where markers can't be written just then, that
+    /// comes later.
     ///
     /// # Errors
     /// As [`Self::producer`].
@@ -122,18 +149,24 @@ impl Transactions {
         id: &str,
         producer: Producer,
         outcome: TransactionOutcome,
-    ) -> Result<(), ResponseError> {
-        let offset = {
+        version: TransactionVersion,
+    ) -> Result<Producer, ResponseError> {
+        let (next, offset) = {
             let mut coordinator = self.lock();
-            let step = coordinator.decide_end(id, producer, outcome, self.now_ms())?;
-            step.keep.map(|entry| self.keep(&mut coordinator, entry)).transpose()?
-        };
-        match offset {
-            None => Ok(()),
-            Some(_) => {
-                self.finish(id, offset).await.unwrap_or(Err(ResponseError::CoordinatorNotAvailable))
+            if version == TransactionVersion::V2
+                && coordinator.get(id).is_some_and(Transaction::is_epoch_used_up)
+            {
+                self.reserve_producer_ids(&mut coordinator)?;
             }
+            let step = coordinator.decide_end(id, producer, outcome, version, self.now_ms())?;
+            let offset = step.keep.map(|entry| self.keep(&mut coordinator, entry)).transpose()?;
+            (step.answer, offset)
+        };
+        if offset.is_some() {
+            let lost = ResponseError::CoordinatorNotAvailable;
+            self.finish(id, offset).await.unwrap_or(Err(lost))?;
         }
+        Ok(next)
     }
 
     /// Checks that a batch of `producer` belongs into a partition now. Does not wait.
@@ -228,7 +261,13 @@ impl Transactions {
         loop {
             let (id, offset) = {
                 let mut coordinator = self.lock();
-                let Some(entry) = coordinator.decide_timeout(self.now_ms()) else { return };
+                let now_ms = self.now_ms();
+                if !coordinator.is_due(now_ms)
+                    || self.reserve_producer_ids(&mut coordinator).is_err()
+                {
+                    return;
+                }
+                let Ok(Some(entry)) = coordinator.decide_timeout(now_ms) else { return };
                 let ended = match &entry {
                     Entry::Transaction { id, transaction: Some(_) } => Some(id.clone()),
                     _ => None,

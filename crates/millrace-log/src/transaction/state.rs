@@ -25,6 +25,16 @@ pub struct Producer {
     pub epoch: i16,
 }
 
+/// How a client does transactions, which shows in the versions of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionVersion {
+    /// It names the partitions first, and keeps its epoch from one transaction to the next.
+    V1,
+    /// Its batches take their partitions in, and each end gives it a new epoch (KIP-890): what it
+    /// sent before the end and comes late is refused.
+    V2,
+}
+
 /// Partitions by topic, in order.
 pub type Partitions = BTreeMap<String, BTreeSet<i32>>;
 
@@ -81,11 +91,14 @@ impl TransactionState {
 /// All that is known of a transactional id. A value of this is what is kept, whole, at each change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// The producer that may work under this id now.
+    /// The producer that may work under this id now. While an end is decided, the one that the
+    /// markers carry.
     pub producer: Producer,
-    /// The producer before the last renewal, if its owner asked for that by name: it may ask again
-    /// when the answer was lost.
+    /// The producer before this one, if its owner is the same: it asked for a renewal by name, or it
+    /// had its transaction ended. It may ask again when the answer was lost.
     pub renewed_from: Option<Producer>,
+    /// While an end is decided that uses up the last epoch: the producer id to go on with.
+    pub next_producer_id: Option<i64>,
     /// How long a transaction may stay open, in milliseconds.
     pub timeout_ms: i32,
     /// Where it stands.
@@ -104,11 +117,25 @@ impl Transaction {
         Transaction {
             producer: Producer { id: producer_id, epoch: 0 },
             renewed_from: None,
+            next_producer_id: None,
             timeout_ms,
             state: TransactionState::Empty,
             partitions: Partitions::new(),
             started_ms: None,
             updated_ms: now_ms,
+        }
+    }
+
+    /// Whether the next epoch can only be that of another producer id.
+    pub fn is_epoch_used_up(&self) -> bool {
+        self.producer.epoch >= LAST_EPOCH
+    }
+
+    /// Who may go on when the end that is decided is done; the producer of now if none is.
+    pub fn successor(&self) -> Producer {
+        match self.next_producer_id {
+            Some(id) => Producer { id, epoch: 0 },
+            None => self.producer,
         }
     }
 
@@ -134,14 +161,14 @@ impl Transaction {
             }
             // The repeated request came late: its producer has its answer and works already.
             TransactionState::Ongoing if repeats => return Err(ResponseError::ProducerFenced),
-            TransactionState::Ongoing => return Ok(self.fence(now_ms)),
+            TransactionState::Ongoing => return self.fence(now_ms, new_producer_id),
             TransactionState::Empty
             | TransactionState::CompleteCommit
             | TransactionState::CompleteAbort => {}
         }
         let (producer, renewed_from) = if repeats {
             (self.producer, self.renewed_from)
-        } else if self.producer.epoch >= LAST_EPOCH {
+        } else if self.is_epoch_used_up() {
             (Producer { id: new_producer_id()?, epoch: 0 }, given)
         } else {
             (Producer { epoch: self.producer.epoch + 1, ..self.producer }, given)
@@ -149,6 +176,7 @@ impl Transaction {
         Ok(Transaction {
             producer,
             renewed_from,
+            next_producer_id: None,
             timeout_ms,
             state: TransactionState::Empty,
             partitions: Partitions::new(),
@@ -165,10 +193,11 @@ impl Transaction {
         partitions: &Partitions,
         now_ms: i64,
     ) -> Result<Option<Transaction>, ResponseError> {
-        self.admit(producer)?;
+        // First: who comes with the producer that it was given for later is to come again.
         if self.state.decided().is_some() {
             return Err(ResponseError::ConcurrentTransactions);
         }
+        self.admit(producer)?;
         let begun = self.state == TransactionState::Ongoing;
         if begun && partitions.iter().all(|(topic, indexes)| self.has_all(topic, indexes)) {
             return Ok(None);
@@ -186,7 +215,8 @@ impl Transaction {
         Ok(Some(next))
     }
 
-    /// Decides how the transaction ends. `None`: it has ended so already.
+    /// Decides how the transaction ends, for a client of the first version. `None`: it has ended so
+    /// already.
     pub fn end(
         &self,
         producer: Producer,
@@ -195,9 +225,8 @@ impl Transaction {
     ) -> Result<Option<Transaction>, ResponseError> {
         use TransactionOutcome::{Abort, Commit};
         self.admit(producer)?;
-        let state = match (self.state, outcome) {
-            (TransactionState::Ongoing, Commit) => TransactionState::PrepareCommit,
-            (TransactionState::Ongoing, Abort) => TransactionState::PrepareAbort,
+        match (self.state, outcome) {
+            (TransactionState::Ongoing, _) => {}
             (TransactionState::CompleteCommit, Commit)
             | (TransactionState::CompleteAbort, Abort) => return Ok(None),
             (TransactionState::PrepareCommit, Commit) | (TransactionState::PrepareAbort, Abort) => {
@@ -208,21 +237,80 @@ impl Transaction {
             | (TransactionState::CompleteAbort | TransactionState::PrepareAbort, Commit) => {
                 return Err(ResponseError::InvalidTxnState);
             }
-        };
-        Ok(Some(Transaction { state, updated_ms: now_ms, ..self.clone() }))
+        }
+        Ok(Some(Transaction { state: prepared(outcome), updated_ms: now_ms, ..self.clone() }))
     }
 
-    /// Decides that the open transaction is aborted against its producer's will. The epoch that
-    /// this takes is given to nobody; the markers carry it into the partitions.
-    pub fn fence(&self, now_ms: i64) -> Transaction {
+    /// Decides how the transaction ends, and gives its producer another epoch. `None`: it has ended
+    /// so already, and [`Self::producer`] is the one to go on with.
+    ///
+    /// An abort is decided also where nothing was begun: a client can't know whether the batches
+    /// that it gave up were ever seen, and those that come late are refused from then on.
+    pub fn end_and_renew(
+        &self,
+        producer: Producer,
+        outcome: TransactionOutcome,
+        now_ms: i64,
+        new_producer_id: impl FnOnce() -> Result<i64, ResponseError>,
+    ) -> Result<Option<Transaction>, ResponseError> {
+        use TransactionOutcome::{Abort, Commit};
+        if self.state.decided().is_some() {
+            return Err(ResponseError::ConcurrentTransactions);
+        }
+        let ended = matches!(
+            self.state,
+            TransactionState::CompleteCommit | TransactionState::CompleteAbort
+        );
+        let repeats = ended && self.renewed_from == Some(producer);
+        if !repeats {
+            self.admit(producer)?;
+        }
+        match (self.state, outcome) {
+            (TransactionState::Ongoing, _) => {}
+            (TransactionState::CompleteCommit, Commit)
+            | (TransactionState::CompleteAbort, Abort)
+                if repeats =>
+            {
+                return Ok(None);
+            }
+            (_, Abort) if !repeats => {}
+            _ => return Err(ResponseError::InvalidTxnState),
+        }
+        let begun = self.state == TransactionState::Ongoing;
+        let mut next = self.prepare_and_renew(outcome, now_ms, new_producer_id)?;
+        if !begun {
+            next.started_ms = Some(now_ms);
+        }
+        Ok(Some(next))
+    }
+
+    /// Decides that the open transaction is aborted against its producer's will. The markers carry a
+    /// new epoch into the partitions, so that the producer is refused from then on. It gets that
+    /// epoch only if it asks for it by the name of its own, before somebody else gets the next.
+    pub fn fence(
+        &self,
+        now_ms: i64,
+        new_producer_id: impl FnOnce() -> Result<i64, ResponseError>,
+    ) -> Result<Transaction, ResponseError> {
         debug_assert_eq!(self.state, TransactionState::Ongoing);
-        Transaction {
+        self.prepare_and_renew(TransactionOutcome::Abort, now_ms, new_producer_id)
+    }
+
+    fn prepare_and_renew(
+        &self,
+        outcome: TransactionOutcome,
+        now_ms: i64,
+        new_producer_id: impl FnOnce() -> Result<i64, ResponseError>,
+    ) -> Result<Transaction, ResponseError> {
+        let next_producer_id = self.is_epoch_used_up().then(new_producer_id).transpose()?;
+        Ok(Transaction {
             producer: Producer { epoch: self.producer.epoch.saturating_add(1), ..self.producer },
-            renewed_from: None,
-            state: TransactionState::PrepareAbort,
+            renewed_from: Some(self.producer),
+            next_producer_id,
+            state: prepared(outcome),
             updated_ms: now_ms,
             ..self.clone()
-        }
+        })
     }
 
     /// The transaction after its markers were written. `None`: no end is decided.
@@ -232,6 +320,8 @@ impl Transaction {
             TransactionOutcome::Abort => TransactionState::CompleteAbort,
         };
         Some(Transaction {
+            producer: self.successor(),
+            next_producer_id: None,
             state,
             partitions: Partitions::new(),
             updated_ms: now_ms,
@@ -285,5 +375,13 @@ impl Transaction {
 
     fn has_all(&self, topic: &str, indexes: &BTreeSet<i32>) -> bool {
         indexes.is_empty() || self.partitions.get(topic).is_some_and(|held| indexes.is_subset(held))
+    }
+}
+
+/// The state in which this outcome is decided.
+fn prepared(outcome: TransactionOutcome) -> TransactionState {
+    match outcome {
+        TransactionOutcome::Commit => TransactionState::PrepareCommit,
+        TransactionOutcome::Abort => TransactionState::PrepareAbort,
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::power_disk::{Leftover, PowerDisk};
 use super::*;
 use crate::storage::{Origin, TransactionOutcome};
-use crate::transaction::Producer;
+use crate::transaction::{Producer, TransactionVersion};
 
 const PARTITIONS: i32 = 2;
 const ID: &str = "transactional";
@@ -174,7 +174,11 @@ impl World {
             true => TransactionOutcome::Commit,
             false => TransactionOutcome::Abort,
         };
-        if transactions.end(ID, producer, outcome).await.is_err() {
+        let version = match self.last_value % 2 {
+            0 => TransactionVersion::V1,
+            _ => TransactionVersion::V2,
+        };
+        if transactions.end(ID, producer, outcome, version).await.is_err() {
             return false;
         }
         for (partition, offset, value) in written {

@@ -1,14 +1,28 @@
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::{Peer, dispatch};
 
 /// From this version on a client says which software it is.
 const NAMES_SOFTWARE: i16 = 3;
+
+/// From this version on the lowest level of a feature may be 0: older clients take the whole answer
+/// for broken.
+const FEATURES_FROM_0: i16 = 4;
+
+/// Features with a level that all brokers of a cluster have agreed on. Clients look at them for what
+/// versions of requests alone don't say: names and highest levels, which are those that hold.
+const FEATURES: [(&str, i16); 2] = [("group.version", 1), ("transaction.version", 2)];
+
+/// When the features were agreed on. It never changes here.
+const FEATURES_EPOCH: i64 = 0;
 
 /// Which requests are served, in which versions.
 pub(crate) async fn handle(
@@ -22,7 +36,28 @@ pub(crate) async fn handle(
         let code = ResponseError::InvalidRequest.code();
         return ApiVersionsResponse::default().with_error_code(code);
     }
-    ApiVersionsResponse::default().with_api_keys(served())
+    let response = ApiVersionsResponse::default().with_api_keys(served());
+    if version < NAMES_SOFTWARE { response } else { with_features(response, version) }
+}
+
+fn with_features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
+    let name = StrBytes::from_static_str;
+    let supported = FEATURES.map(|(feature, level)| {
+        SupportedFeatureKey::default().with_name(name(feature)).with_max_version(level)
+    });
+    let finalized = FEATURES.map(|(feature, level)| {
+        FinalizedFeatureKey::default()
+            .with_name(name(feature))
+            .with_min_version_level(level)
+            .with_max_version_level(level)
+    });
+    let response = response
+        .with_finalized_features_epoch(FEATURES_EPOCH)
+        .with_finalized_features(finalized.into());
+    if version < FEATURES_FROM_0 {
+        return response;
+    }
+    response.with_supported_features(supported.into())
 }
 
 /// What a client is told that asks in a version that is not served: the error and what is, in
@@ -53,6 +88,15 @@ fn is_software_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lowest_level_of_0_is_kept_from_clients_that_cannot_read_it() {
+        for version in [3, 4] {
+            let answer = with_features(ApiVersionsResponse::default(), version);
+            assert_eq!(answer.finalized_features.len(), 2);
+            assert_eq!(answer.supported_features.len(), if version == 3 { 0 } else { 2 });
+        }
+    }
 
     #[test]
     fn software_names_begin_and_end_with_a_letter_or_digit() {

@@ -4,10 +4,12 @@
 //! of one connection are appended in their order. The second waits until what was appended satisfies
 //! the fsync policy; meanwhile the connection may begin its next request.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -19,7 +21,11 @@ use crate::server::Peer;
 use crate::server::access::Operation;
 use crate::storage::records::{BatchHeader, Batches};
 use crate::storage::{Appended, Origin, PartitionLog};
-use crate::transaction::{Admission, Producer, refused_batch};
+use crate::transaction::{Added, Admission, Partitions, Producer, Transactions};
+use crate::transaction::{not_taken_in, refused_batch};
+
+/// From this version on batches take their partitions into the transaction.
+const TAKES_IN: i16 = 12;
 
 /// From this version on topics are named by their ids.
 const BY_ID: i16 = 13;
@@ -31,6 +37,8 @@ pub(crate) struct Begun {
     wanted: bool,
     /// Which partitions must be on the disk through which offset, and their places in `response`.
     waiting: Vec<(Arc<PartitionLog>, i64, usize, usize)>,
+    /// What must be on the disk of the transaction that the records belong to.
+    added: Option<(Arc<Transactions>, Added)>,
 }
 
 /// Appends the records of a request.
@@ -44,31 +52,38 @@ pub(crate) fn begin(
         response: ProduceResponse::default(),
         wanted: request.acks != 0,
         waiting: Vec::new(),
+        added: None,
     };
     let acks_are_known = matches!(request.acks, -1..=1);
-    let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
-    let may_write = check_transactional_id(broker, peer, &request);
-    for (topic_place, data) in request.topic_data.into_iter().enumerate() {
-        let topic = find_topic(
-            broker,
-            (peer, Operation::Write),
-            &data.name,
-            data.topic_id,
-            version >= BY_ID,
-        );
+    let may_write = match check_transactional_id(broker, peer, &request) {
+        _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks),
+        checked => checked,
+    };
+    let find = |data: &TopicProduceData| {
+        let access = (peer, Operation::Write);
+        find_topic(broker, access, &data.name, data.topic_id, version >= BY_ID)
+    };
+    let topics: Vec<_> = request.topic_data.iter().map(find).collect();
+    let taken_in = match may_write {
+        Ok(()) if version >= TAKES_IN => take_in(broker, &request, &topics),
+        _ => Ok(None),
+    };
+    let id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let found = request.topic_data.into_iter().zip(&topics);
+    for (topic_place, (data, topic)) in found.enumerate() {
         let mut answer =
             TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
         for (place, partition) in data.partition_data.into_iter().enumerate() {
-            let appended = match (&topic, may_write) {
-                _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks.into()),
+            let appended = match (topic, may_write) {
                 (_, Err(code)) => Err(code.into()),
                 (Err(code), _) => Err((*code).into()),
                 (Ok(topic), _) => {
-                    let admit = |records: &Bytes| {
-                        let place = (topic.name.as_str(), partition.index);
-                        admit(broker, transactional_id, place, records, version)
+                    let admit = |records: &Bytes| match &taken_in {
+                        Err(code) if is_transactional(records) => Err(*code),
+                        _ if version >= TAKES_IN => Ok(None),
+                        _ => admit(broker, id, (&topic.name, partition.index), records, version),
                     };
-                    append(topic, partition.index, partition.records, admit)
+                    append(topic, partition.index, partition.records, version, admit)
                 }
             };
             if let Ok((log, appended)) = &appended {
@@ -79,13 +94,59 @@ pub(crate) fn begin(
         }
         begun.response.responses.push(answer);
     }
+    // The admission was held until here, where all batches are in their logs.
+    begun.added = taken_in.ok().flatten().map(|(_, added)| (broker.transactions().clone(), added));
     begun
+}
+
+/// Takes the partitions of all transactional batches into their transaction, at once.
+fn take_in(
+    broker: &Broker,
+    request: &ProduceRequest,
+    topics: &[Result<Arc<Topic>, ResponseError>],
+) -> Result<Option<(Admission, Added)>, ResponseError> {
+    let mut partitions = Partitions::new();
+    let mut producers = BTreeSet::new();
+    for (data, topic) in request.topic_data.iter().zip(topics) {
+        let Some(topic) = topic.as_ref().ok().filter(|topic| !topic.internal) else { continue };
+        for partition in &data.partition_data {
+            let (index, records) = (partition.index, partition.records.as_ref());
+            let Some(records) = records.filter(|_| topic.partition(index).is_some()) else {
+                continue;
+            };
+            for producer in transactional_producers(records) {
+                producers.insert(producer);
+                partitions.entry(topic.name.clone()).or_default().insert(index);
+            }
+        }
+    }
+    let mut producers = producers.into_iter();
+    let Some(producer) = producers.next() else { return Ok(None) };
+    if producers.next().is_some() {
+        return Err(ResponseError::InvalidProducerIdMapping);
+    }
+    let id = request.transactional_id.as_ref();
+    let id = id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
+    let added = broker.transactions().add_and_admit(id, producer, &partitions);
+    added.map(Some).map_err(not_taken_in)
+}
+
+fn is_transactional(records: &Bytes) -> bool {
+    transactional_producers(records).next().is_some()
+}
+
+/// The producer of each transactional batch.
+fn transactional_producers(records: &Bytes) -> impl Iterator<Item = Producer> + use<> {
+    headers(records)
+        .filter(|header| header.attributes.is_transactional())
+        .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch })
 }
 
 fn append(
     topic: &Topic,
     index: i32,
     records: Option<Bytes>,
+    version: i16,
     admit: impl FnOnce(&Bytes) -> Result<Option<Admission>, ResponseError>,
 ) -> Result<(Arc<PartitionLog>, Appended)> {
     if topic.internal {
@@ -98,7 +159,9 @@ fn append(
     let records = records.ok_or(ResponseError::InvalidRecord)?;
     // Held until the batch is in the log: the markers of its transaction wait for it.
     let _admission = admit(&records)?;
-    let appended = log.append(records, Origin::Client)?;
+    let in_transaction = version >= TAKES_IN && is_transactional(&records);
+    let origin = if in_transaction { Origin::TransactionClient } else { Origin::Client };
+    let appended = log.append(records, origin)?;
     Ok((log.clone(), appended))
 }
 
@@ -114,8 +177,7 @@ fn check_transactional_id(
     request: &ProduceRequest,
 ) -> Result<(), ResponseError> {
     let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let mut batches = partitions.filter_map(|data| data.records.as_ref()).flat_map(headers);
-    if !batches.any(|header| header.attributes.is_transactional()) {
+    if !partitions.filter_map(|data| data.records.as_ref()).any(is_transactional) {
         return Ok(());
     }
     let id = request.transactional_id.as_ref();
@@ -134,9 +196,7 @@ fn admit(
 ) -> Result<Option<Admission>, ResponseError> {
     /// From this version on clients know that a transaction may have to be aborted.
     const KNOWS_ABORTABLE: i16 = 11;
-    let mut producers = headers(records)
-        .filter(|header| header.attributes.is_transactional())
-        .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch });
+    let mut producers = transactional_producers(records);
     let Some(producer) = producers.next() else { return Ok(None) };
     let id = transactional_id.ok_or(ResponseError::TransactionalIdAuthorizationFailed)?;
     if producers.any(|other| other != producer) {
@@ -187,8 +247,13 @@ impl Begun {
     /// A client that wants no answer can only learn of a refusal by losing its connection: the
     /// refused partition's code.
     pub(crate) async fn finish(mut self, version: i16) -> Result<Option<ProduceResponse>> {
+        let added = match self.added {
+            Some((transactions, added)) => transactions.added(added).await.map_err(not_taken_in),
+            None => Ok(()),
+        };
         for (log, offset, topic, place) in self.waiting {
-            if let Err(error) = log.durable(offset).await {
+            let safe = log.durable(offset).await;
+            if let Err(error) = safe.and(added.map_err(LogError::from)) {
                 let answer = &mut self.response.responses[topic].partition_responses[place];
                 *answer = refuse(std::mem::take(answer), &error, version);
             }

@@ -12,13 +12,16 @@ use crate::group::command::MemberRef;
 use crate::group::offsets::{Committed, TopicPartition};
 use crate::server::Peer;
 use crate::server::access::Operation;
-use crate::transaction::{Producer, refused_batch};
+use crate::transaction::{Admission, Partitions, Producer, refused_batch};
 
 /// From this version on the leader's epoch is said.
 const WITH_EPOCH: i16 = 2;
 
 /// From this version on clients know that a transaction may have to be aborted.
 const KNOWS_ABORTABLE: i16 = 4;
+
+/// From this version on the request takes the offsets' partition into the transaction.
+const TAKES_IN: i16 = 5;
 
 /// Keeps how far a group is, if and when the transaction of a producer is committed.
 pub(crate) async fn handle(
@@ -86,7 +89,7 @@ async fn commit(
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
     let id = &request.transactional_id;
     // Held until the offsets are in the log: the markers of the transaction wait for them.
-    let _admission = match broker.transactions().admit(id, producer, OFFSETS_TOPIC, 0) {
+    let _admission = match admit(broker, id, producer, version).await {
         Ok(admission) => admission,
         Err(code) => return vec![Err(refused(code, version)); offsets.len()],
     };
@@ -98,6 +101,22 @@ async fn commit(
     let group = copy(&request.group_id);
     let groups = broker.groups();
     groups.txn_offset_commit(&group, &member, producer.id, producer.epoch, offsets).await
+}
+
+async fn admit(
+    broker: &Broker,
+    id: &str,
+    producer: Producer,
+    version: i16,
+) -> Result<Admission, ResponseError> {
+    let transactions = broker.transactions();
+    if version < TAKES_IN {
+        return transactions.admit(id, producer, OFFSETS_TOPIC, 0);
+    }
+    let partitions = Partitions::from([(OFFSETS_TOPIC.to_owned(), [0].into())]);
+    let (admission, added) = transactions.add_and_admit(id, producer, &partitions)?;
+    transactions.added(added).await?;
+    Ok(admission)
 }
 
 fn refused(code: ResponseError, version: i16) -> ResponseError {

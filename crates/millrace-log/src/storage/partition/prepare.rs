@@ -52,7 +52,7 @@ pub(super) fn prepare(
         let (header, batch) = batch.map_err(refusal)?;
         header.verify(&batch).map_err(refusal)?;
         let batch = match origin {
-            Origin::Client => check(header, batch, config, now_ms)?,
+            Origin::Client | Origin::TransactionClient => check(header, batch, config, now_ms)?,
             Origin::Coordinator => of(header, &batch),
         };
         if batch.header.size_bytes > config.segment_bytes as usize {
@@ -61,7 +61,7 @@ pub(super) fn prepare(
         prepared.push(batch);
     }
     // As in Kafka, a request carries one batch for a partition.
-    if prepared.is_empty() || (origin == Origin::Client && prepared.len() > 1) {
+    if prepared.is_empty() || (origin != Origin::Coordinator && prepared.len() > 1) {
         return Err(ResponseError::InvalidRecord.into());
     }
     Ok(prepared)

@@ -103,18 +103,24 @@ impl Producers {
     ///
     /// # Errors
     /// Kafka's codes: INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE. A
-    /// producer that is not known (or no longer) may begin with any number, as in Kafka.
+    /// producer that is not known (or no longer) may begin with any number, as in Kafka, but not in a
+    /// transaction of the second version.
     pub fn check(&self, header: &BatchHeader, origin: Origin) -> Result<Verdict, ResponseError> {
         if !header.has_producer() {
             return Ok(Verdict::Append);
         }
         let Some(producer) = self.producers.get(&header.producer_id) else {
-            return Ok(Verdict::Append);
+            return match origin {
+                Origin::TransactionClient if header.base_sequence != 0 => {
+                    Err(ResponseError::OutOfOrderSequenceNumber)
+                }
+                _ => Ok(Verdict::Append),
+            };
         };
         if header.producer_epoch < producer.epoch {
             return Err(ResponseError::InvalidProducerEpoch);
         }
-        if origin == Origin::Client {
+        if origin != Origin::Coordinator {
             if let Some(sent) = producer.duplicate(header) {
                 return Ok(Verdict::Duplicate(sent));
             }

@@ -56,6 +56,23 @@ fn an_unknown_producer_may_begin_anywhere_and_a_new_epoch_only_at_zero() {
 }
 
 #[test]
+fn an_unknown_producer_begins_at_zero_in_a_transaction_of_the_second_version() {
+    let mut producers = Producers::default();
+    let check = |producers: &Producers, header| {
+        producers.check(&transactional(header), Origin::TransactionClient)
+    };
+    let refused = Err(ResponseError::OutOfOrderSequenceNumber);
+    assert_eq!(check(&producers, header(1, 0, 5, 1, 0)), refused);
+    assert_eq!(check(&producers, header(1, 0, 0, 1, 0)), Ok(Verdict::Append));
+    producers.appended(&transactional(header(1, 0, 0, 1, 0)), 0);
+    assert!(matches!(check(&producers, header(1, 0, 0, 1, 1)), Ok(Verdict::Duplicate(_))));
+    producers.marked(1, 1, 0, 0, Some((1, ABORT)));
+    assert_eq!(check(&producers, header(1, 0, 1, 1, 2)), Err(ResponseError::InvalidProducerEpoch));
+    assert_eq!(check(&producers, header(1, 1, 1, 1, 2)), refused);
+    assert_eq!(check(&producers, header(1, 1, 0, 1, 2)), Ok(Verdict::Append));
+}
+
+#[test]
 fn sequence_numbers_go_on_at_zero_behind_the_largest() {
     let mut producers = Producers::default();
     producers.appended(&header(1, 0, i32::MAX - 1, 2, 0), 0);

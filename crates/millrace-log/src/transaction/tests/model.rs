@@ -18,12 +18,14 @@ const TIMEOUT_MS: i32 = 1_000;
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// A new process starts under an id.
-    Start { id: usize },
+    /// A new process starts under an id, and does transactions in this version.
+    Start { id: usize, renews: bool },
     /// A process asks to go on with a higher epoch.
     Renew { client: usize },
-    /// A process writes to a partition, which it adds first.
+    /// A process writes to a partition, which it adds first (in version 2 always).
     Write { client: usize, partition: i32, add: bool },
+    /// A batch of a transaction that was ended in version 2 comes late.
+    Late { client: usize, partition: i32 },
     /// A process ends its transaction.
     End { client: usize, commit: bool },
     /// The broker writes one marker, or the completion after the last.
@@ -39,10 +41,12 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     let client = 0..6_usize;
     prop_oneof![
-        2 => (0..IDS.len()).prop_map(|id| Action::Start { id }),
+        2 => (0..IDS.len(), any::<bool>()).prop_map(|(id, renews)| Action::Start { id, renews }),
         1 => client.clone().prop_map(|client| Action::Renew { client }),
         8 => (client.clone(), 0..PARTITIONS, prop::bool::weighted(0.9))
             .prop_map(|(client, partition, add)| Action::Write { client, partition, add }),
+        2 => (client.clone(), 0..PARTITIONS)
+            .prop_map(|(client, partition)| Action::Late { client, partition }),
         4 => (client, any::<bool>()).prop_map(|(client, commit)| Action::End { client, commit }),
         6 => (0..IDS.len()).prop_map(|id| Action::Marker { id }),
         1 => (1..800_i64).prop_map(|ms| Action::Wait { ms }),
@@ -88,7 +92,10 @@ impl Partition {
 
 struct Client {
     id: &'static str,
+    version: TransactionVersion,
     producer: Producer,
+    /// The one before, if its transaction was ended in version 2.
+    before: Option<Producer>,
     /// A newer process, or this one, was given another producer since.
     fenced: bool,
     ended: u32,
@@ -115,10 +122,11 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        World {
+    /// Both ids had producers before, whose last epoch was this.
+    fn new(epoch: i16) -> Self {
+        let mut world = World {
             now_ms: 0,
-            kept: Vec::new(),
+            kept: vec![Entry::ProducerIds { below: 1_000 }],
             coordinator: Coordinator::new(TransactionLimits::default()),
             partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
             clients: Vec::new(),
@@ -128,7 +136,16 @@ impl World {
             written: BTreeMap::new(),
             commit_confirmed: BTreeSet::new(),
             doomed: BTreeSet::new(),
+        };
+        for (producer_id, id) in (0..).zip(IDS) {
+            let mut transaction = Transaction::new(producer_id, TIMEOUT_MS, 0);
+            transaction.producer.epoch = epoch;
+            world
+                .kept
+                .push(Entry::Transaction { id: id.to_owned(), transaction: Some(transaction) });
         }
+        world.crash();
+        world
     }
 
     /// Writes an entry. `false`: the broker died over it, and nobody gets an answer.
@@ -159,10 +176,13 @@ impl World {
         self.coordinator.start();
     }
 
+    fn reserve(&mut self) -> bool {
+        let reservation = self.coordinator.decide_producer_ids().unwrap();
+        reservation.is_none_or(|entry| self.keep(entry))
+    }
+
     fn init(&mut self, id: &'static str, given: Option<Producer>) -> Option<Producer> {
-        if let Some(entry) = self.coordinator.decide_producer_ids().unwrap()
-            && !self.keep(entry)
-        {
+        if !self.reserve() {
             return None;
         }
         let step = self.coordinator.decide_producer(id, given, TIMEOUT_MS, self.now_ms).ok()?;
@@ -192,14 +212,17 @@ impl World {
 
     fn step(&mut self, action: Action) {
         match action {
-            Action::Start { id } => {
+            Action::Start { id, renews } => {
+                let version = if renews { TransactionVersion::V2 } else { TransactionVersion::V1 };
                 let id = IDS[id];
                 if let Some(producer) = self.init(id, None) {
                     assert!(self.given.insert(producer), "{producer:?} is given twice");
                     self.fence_others(id, producer);
                     self.clients.push(Client {
                         id,
+                        version,
                         producer,
+                        before: None,
                         fenced: false,
                         ended: 0,
                         asked: None,
@@ -208,12 +231,16 @@ impl World {
             }
             Action::Renew { client } => self.renew(client),
             Action::Write { client, partition, add } => self.write(client, partition, add),
+            Action::Late { client, partition } => self.late(client, partition),
             Action::End { client, commit } => self.end(client, commit),
             Action::Marker { id } => self.marker(IDS[id]),
             Action::Wait { ms } => {
                 self.now_ms += ms;
-                while let Some(entry) = self.coordinator.decide_timeout(self.now_ms) {
-                    self.keep(entry);
+                while self.coordinator.is_due(self.now_ms) {
+                    if self.reserve() {
+                        let entry = self.coordinator.decide_timeout(self.now_ms).unwrap();
+                        self.keep(entry.expect("something is due"));
+                    }
                 }
             }
             Action::CrashAtNextWrite { written } => self.crash_at_next_write = Some(written),
@@ -230,6 +257,7 @@ impl World {
         self.fence_others(id, producer);
         let client = &mut self.clients[client];
         (client.producer, client.fenced, client.asked) = (producer, false, None);
+        client.before = None;
         client.ended += 1;
     }
 
@@ -239,7 +267,8 @@ impl World {
             return;
         }
         let (id, producer, tag) = (client.id, client.producer, (index, client.ended));
-        if add {
+        let takes_in = client.version == TransactionVersion::V2;
+        if add || takes_in {
             let partitions = Partitions::from([("t".to_owned(), [partition].into())]);
             let step = self.coordinator.decide_add(id, producer, &partitions, self.now_ms);
             let Ok(step) = step else { return };
@@ -248,19 +277,33 @@ impl World {
                 return;
             }
         }
-        if self.coordinator.verify(id, producer, "t", partition).is_ok()
-            && self.partitions[partition as usize].write(producer, tag)
-        {
+        if !takes_in && self.coordinator.verify(id, producer, "t", partition).is_err() {
+            return;
+        }
+        let written = self.partitions[partition as usize].write(producer, tag);
+        assert!(written || !takes_in, "a partition has seen more than its transaction's epoch");
+        if written {
             self.written.entry(tag).or_default().insert(partition);
         }
+    }
+
+    fn late(&mut self, index: usize, partition: i32) {
+        let Some(Client { id, before: Some(before), .. }) = self.clients.get(index) else { return };
+        let partitions = Partitions::from([("t".to_owned(), [partition].into())]);
+        let step = self.coordinator.decide_add(id, *before, &partitions, self.now_ms);
+        assert!(step.is_err(), "a late batch of {before:?} opens a transaction");
     }
 
     fn end(&mut self, index: usize, commit: bool) {
         let Some(client) = self.clients.get_mut(index) else { return };
         let commit = *client.asked.get_or_insert(commit);
         let (id, producer, tag) = (client.id, client.producer, (index, client.ended));
+        let version = client.version;
+        if version == TransactionVersion::V2 && !self.reserve() {
+            return;
+        }
         let outcome = if commit { TransactionOutcome::Commit } else { TransactionOutcome::Abort };
-        let step = self.coordinator.decide_end(id, producer, outcome, self.now_ms);
+        let step = self.coordinator.decide_end(id, producer, outcome, version, self.now_ms);
         let step = match step {
             Ok(step) => step,
             Err(ResponseError::ConcurrentTransactions) => return,
@@ -270,10 +313,16 @@ impl World {
             }
         };
         assert!(!self.clients[index].fenced, "a fenced process ended a transaction");
-        if !step.keep.is_none_or(|entry| self.keep(entry)) {
+        if !step.keep.clone().is_none_or(|entry| self.keep(entry)) {
             return;
         }
-        self.clients[index].asked = None;
+        let client = &mut self.clients[index];
+        client.asked = None;
+        if version == TransactionVersion::V2 {
+            let next = step.answer;
+            assert!(next > producer && self.given.insert(next), "{next:?} is given twice");
+            (client.producer, client.before) = (next, Some(producer));
+        }
         // An end without a transaction confirms the one before, which was counted then.
         if !self.written.contains_key(&tag) {
             return;
@@ -337,6 +386,7 @@ impl World {
 
     /// What follows a decision in what was kept is its completion, and nothing else.
     fn check_decisions(&self) {
+        // The producer to go on with, and the outcome.
         let mut decided: BTreeMap<&str, (Producer, TransactionOutcome)> = BTreeMap::new();
         for entry in &self.kept {
             let Entry::Transaction { id, transaction: Some(transaction) } = entry else { continue };
@@ -348,7 +398,7 @@ impl World {
                 assert_eq!((transaction.state, transaction.producer), (state, producer));
             }
             if let Some(outcome) = transaction.state.decided() {
-                decided.insert(id, (transaction.producer, outcome));
+                decided.insert(id, (transaction.successor(), outcome));
             }
         }
         assert!(decided.is_empty(), "decisions without completion: {decided:?}");
@@ -361,8 +411,9 @@ proptest! {
     #[test]
     fn readers_see_whole_transactions_whatever_dies_in_between(
         actions in prop::collection::vec(action(), 0..120),
+        epoch in prop_oneof![Just(0_i16), i16::MAX - 8..i16::MAX],
     ) {
-        let mut world = World::new();
+        let mut world = World::new(epoch);
         for action in actions {
             world.step(action);
         }

@@ -38,9 +38,31 @@ impl Kept {
     }
 
     fn end(&mut self, producer: Producer, commit: bool) -> Result<(), Code> {
+        self.end_as(producer, commit, TransactionVersion::V1).map(|next| {
+            assert_eq!(next, producer, "the first version keeps its epoch");
+        })
+    }
+
+    fn end_and_renew(&mut self, producer: Producer, commit: bool) -> Result<Producer, Code> {
+        self.end_as(producer, commit, TransactionVersion::V2)
+    }
+
+    fn end_as(
+        &mut self,
+        producer: Producer,
+        commit: bool,
+        version: TransactionVersion,
+    ) -> Result<Producer, Code> {
+        if let Some(entry) = self.0.decide_producer_ids()? {
+            self.0.apply(entry);
+        }
         let outcome = if commit { Commit } else { Abort };
-        let step = self.0.decide_end(ID, producer, outcome, 0)?;
+        let step = self.0.decide_end(ID, producer, outcome, version, 0)?;
         self.keep(step)
+    }
+
+    fn due(&mut self, now_ms: i64) -> Option<Entry> {
+        self.0.decide_timeout(now_ms).expect("there are producer ids")
     }
 
     fn complete(&mut self) {
@@ -174,7 +196,7 @@ fn the_epoch_that_fences_the_last_epoch_is_there() {
     assert_eq!(kept.init(None), Ok(Renewal::AskAgain));
     assert_eq!(kept.0.get(ID).unwrap().producer.epoch, i16::MAX);
     kept.complete();
-    assert_eq!(kept.producer(), Producer { id: last.id + 1, epoch: 0 });
+    assert_eq!(kept.producer(), Producer { id: last.id + 1, epoch: 1 }, "0 was its own to ask for");
 }
 
 #[test]
@@ -188,7 +210,11 @@ fn limits_and_unknown_ids_are_refused() {
         assert_eq!(answer, Err(Code::InvalidTransactionTimeout), "{timeout_ms}");
     }
     assert_eq!(kept.0.decide_producer("", None, 1, 0), Err(Code::InvalidRequest));
-    assert_eq!(kept.0.decide_end("", nobody, Commit, 0), Err(Code::InvalidRequest));
+    for version in [TransactionVersion::V1, TransactionVersion::V2] {
+        let ended = |kept: &mut Kept, id| kept.0.decide_end(id, nobody, Commit, version, 0);
+        assert_eq!(ended(&mut kept, ""), Err(Code::InvalidRequest));
+        assert_eq!(ended(&mut kept, "other"), Err(Code::InvalidProducerIdMapping));
+    }
     let known = kept.producer();
     let other = Producer { id: known.id + 1, ..known };
     assert_eq!(kept.add(other, "a", 0), Err(Code::InvalidProducerIdMapping));
@@ -199,11 +225,11 @@ fn an_open_transaction_is_aborted_at_its_time_out_and_not_before() {
     let mut kept = Kept::new();
     let producer = kept.producer();
     kept.add(producer, "a", 0).unwrap();
-    assert_eq!(kept.0.decide_timeout(i64::from(TIMEOUT_MS) - 1), None);
-    let entry = kept.0.decide_timeout(i64::from(TIMEOUT_MS)).expect("it is due");
+    assert_eq!(kept.due(i64::from(TIMEOUT_MS) - 1), None);
+    let entry = kept.due(i64::from(TIMEOUT_MS)).expect("it is due");
     kept.0.apply(entry);
     assert_eq!(kept.state(), TransactionState::PrepareAbort);
-    assert_eq!(kept.0.decide_timeout(i64::MAX), None, "what is being ended has no deadline");
+    assert_eq!(kept.due(i64::MAX), None, "what is being ended has no deadline");
     kept.complete();
     assert_eq!(kept.end(producer, true), Err(Code::ProducerFenced));
 }
@@ -213,11 +239,12 @@ fn an_id_out_of_use_is_forgotten_after_a_week_and_its_owner_starts_afresh() {
     let mut kept = Kept::new();
     let producer = kept.producer();
     let week_ms = 7 * 24 * 3_600_000;
-    assert_eq!(kept.0.decide_timeout(week_ms - 1), None);
-    let entry = kept.0.decide_timeout(week_ms).expect("it is due");
+    assert_eq!(kept.due(week_ms - 1), None);
+    let entry = kept.due(week_ms).expect("it is due");
     assert_eq!(entry, Entry::Transaction { id: ID.to_owned(), transaction: None });
     kept.0.apply(entry);
-    assert_eq!((kept.0.get(ID), kept.0.decide_timeout(i64::MAX)), (None, None));
+    assert_eq!(kept.due(i64::MAX), None);
+    assert_eq!(kept.0.get(ID), None);
     assert_eq!(kept.add(producer, "a", 0), Err(Code::InvalidProducerIdMapping));
     let new = kept.init(Some(producer));
     assert_eq!(new, Ok(Renewal::Producer(Producer { id: producer.id + 1, epoch: 0 })));
@@ -240,4 +267,123 @@ fn a_batch_belongs_only_into_a_partition_of_the_open_transaction_of_its_producer
     assert_eq!(verify(&kept, producer, 0), Err(Code::ConcurrentTransactions));
     kept.complete();
     assert_eq!(verify(&kept, producer, 0), Err(Code::TransactionAbortable));
+}
+
+#[test]
+fn each_end_of_the_second_version_gives_the_next_epoch_and_its_markers_carry_it() {
+    for commit in [true, false] {
+        let mut kept = Kept::new();
+        let first = kept.producer();
+        kept.add(first, "a", 0).unwrap();
+        let second = Producer { epoch: 1, ..first };
+        assert_eq!(kept.end_and_renew(first, commit), Ok(second));
+        assert_eq!(kept.0.get(ID).unwrap().producer, second, "for the markers");
+        assert_eq!(kept.add(second, "a", 0), Err(Code::ConcurrentTransactions));
+        kept.complete();
+        assert_eq!(kept.add(first, "a", 0), Err(Code::ProducerFenced), "a late batch");
+        assert_eq!(kept.0.verify(ID, first, "a", 0), Err(Code::ProducerFenced));
+        assert_eq!(kept.add(second, "a", 0), Ok(()));
+        assert_eq!(kept.end_and_renew(second, commit), Ok(Producer { epoch: 2, ..first }));
+    }
+}
+
+#[test]
+fn an_end_of_the_second_version_that_is_repeated_gets_the_same_answer_until_the_next_begins() {
+    for commit in [true, false] {
+        let mut kept = Kept::new();
+        let first = kept.producer();
+        kept.add(first, "a", 0).unwrap();
+        let second = kept.end_and_renew(first, commit).unwrap();
+        for repeated in [first, second] {
+            let again = kept.end_and_renew(repeated, commit);
+            assert_eq!(again, Err(Code::ConcurrentTransactions), "it is being ended");
+        }
+        kept.complete();
+        assert_eq!(kept.end_and_renew(first, commit), Ok(second), "the answer was lost");
+        assert_eq!(kept.end_and_renew(first, !commit), Err(Code::InvalidTxnState));
+        assert_eq!(kept.end(first, commit), Err(Code::ProducerFenced), "a client of version 1");
+        kept.add(second, "a", 0).unwrap();
+        assert_eq!(kept.end_and_renew(first, commit), Err(Code::ProducerFenced));
+        assert_eq!(kept.state(), TransactionState::Ongoing);
+    }
+}
+
+#[test]
+fn the_second_version_aborts_what_never_began_and_commits_it_not() {
+    let mut kept = Kept::new();
+    let first = kept.producer();
+    assert_eq!(kept.end_and_renew(first, true), Err(Code::InvalidTxnState));
+    let second = kept.end_and_renew(first, false).unwrap();
+    assert_eq!(second, Producer { epoch: 1, ..first });
+    assert_eq!(kept.0.get(ID).unwrap().partitions, Partitions::new());
+    kept.complete();
+    assert_eq!(kept.end_and_renew(second, true), Err(Code::InvalidTxnState));
+    kept.add(second, "a", 0).unwrap();
+    let third = kept.end_and_renew(second, true).unwrap();
+    kept.complete();
+    assert_eq!(kept.end_and_renew(third, true), Err(Code::InvalidTxnState), "no repetition");
+    assert_eq!(kept.end_and_renew(third, false), Ok(Producer { epoch: 3, ..first }));
+}
+
+#[test]
+fn an_end_that_takes_the_last_epoch_gives_a_new_producer_id() {
+    let mut kept = Kept::new();
+    let old = kept.producer();
+    let last = kept.set_epoch(i16::MAX - 1);
+    kept.add(last, "a", 0).unwrap();
+    let new = Producer { id: old.id + 1, epoch: 0 };
+    assert_eq!(kept.end_and_renew(last, true), Ok(new));
+    assert_eq!(kept.0.get(ID).unwrap().producer, Producer { epoch: i16::MAX, ..last });
+    assert_eq!(kept.add(new, "a", 0), Err(Code::ConcurrentTransactions), "it comes too early");
+    kept.complete();
+    assert_eq!(kept.end_and_renew(last, true), Ok(new), "the answer was lost");
+    assert_eq!(kept.add(last, "a", 0), Err(Code::InvalidProducerIdMapping));
+    kept.add(new, "a", 0).unwrap();
+    assert_eq!(kept.end_and_renew(last, true), Err(Code::InvalidProducerIdMapping));
+    assert_eq!(kept.end_and_renew(new, true), Ok(Producer { epoch: 1, ..new }));
+}
+
+#[test]
+fn who_was_timed_out_gets_the_next_epoch_by_its_own_name_until_another_comes() {
+    for commit in [true, false] {
+        let mut kept = Kept::new();
+        let first = kept.producer();
+        kept.add(first, "a", 0).unwrap();
+        let entry = kept.due(i64::from(TIMEOUT_MS)).expect("it is due");
+        kept.0.apply(entry);
+        kept.complete();
+        let second = Producer { epoch: 1, ..first };
+        assert_eq!(kept.end_and_renew(first, true), Err(Code::InvalidTxnState), "it was aborted");
+        assert_eq!(kept.end_and_renew(first, false), Ok(second));
+        assert_eq!(kept.init(Some(first)), Ok(Renewal::Producer(second)));
+        kept.producer();
+        for refused in [first, second] {
+            assert_eq!(kept.end_and_renew(refused, commit), Err(Code::ProducerFenced));
+            assert_eq!(kept.add(refused, "a", 0), Err(Code::ProducerFenced));
+        }
+    }
+}
+
+#[test]
+fn an_id_goes_from_one_version_to_the_other_and_back() {
+    let mut kept = Kept::new();
+    let first = kept.producer();
+    kept.add(first, "a", 0).unwrap();
+    kept.end(first, true).unwrap();
+    kept.complete();
+    let second = kept.producer();
+    assert_eq!(kept.end_and_renew(first, true), Err(Code::ProducerFenced), "a predecessor");
+    kept.add(second, "a", 0).unwrap();
+    let third = kept.end_and_renew(second, true).unwrap();
+    kept.complete();
+    kept.add(third, "a", 0).unwrap();
+    assert_eq!(kept.init(None), Ok(Renewal::AskAgain));
+    kept.complete();
+    let fourth = kept.producer();
+    assert_eq!(fourth, Producer { epoch: 4, ..first });
+    kept.add(fourth, "a", 0).unwrap();
+    assert_eq!(kept.end(fourth, true), Ok(()));
+    kept.complete();
+    assert_eq!(kept.end(fourth, true), Ok(()), "the first version repeats with its own epoch");
+    assert_eq!(kept.end_and_renew(third, true), Err(Code::ProducerFenced));
 }

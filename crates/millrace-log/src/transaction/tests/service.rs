@@ -10,7 +10,8 @@ use kafka_protocol::ResponseError as Code;
 use millrace_core::Timestamp;
 use millrace_core::seam::{Clock, Seams, yield_now};
 
-use super::super::record::decode;
+use super::super::TransactionVersion::V1;
+use super::super::record::{decode, encode};
 use super::super::state_log::StateLog;
 use super::super::*;
 use crate::config::FsyncPolicy;
@@ -141,6 +142,21 @@ impl World {
         producer
     }
 
+    async fn end(&self, producer: Producer, outcome: TransactionOutcome) -> Result<(), Code> {
+        let version = TransactionVersion::V1;
+        self.transactions.end(ID, producer, outcome, version).await.map(|next| {
+            assert_eq!(next, producer);
+        })
+    }
+
+    async fn end_and_renew(
+        &self,
+        producer: Producer,
+        outcome: TransactionOutcome,
+    ) -> Result<Producer, Code> {
+        self.transactions.end(ID, producer, outcome, TransactionVersion::V2).await
+    }
+
     fn state(&self) -> TransactionState {
         self.transactions.get(ID).expect("the id is known").state
     }
@@ -169,11 +185,47 @@ fn two_partitions() -> Partitions {
 async fn a_commit_is_in_all_partitions_when_it_is_confirmed() {
     let world = World::new();
     let producer = world.begin().await;
-    assert_eq!(world.transactions.end(ID, producer, Commit).await, Ok(()));
+    assert_eq!(world.end(producer, Commit).await, Ok(()));
     assert_eq!(world.markers(), [(0, 0, Commit), (1, 0, Commit)]);
     assert_eq!(world.state(), TransactionState::CompleteCommit);
-    assert_eq!(world.transactions.end(ID, producer, Commit).await, Ok(()));
+    assert_eq!(world.end(producer, Commit).await, Ok(()));
     assert_eq!(world.markers().len(), 2, "a repeated end writes nothing");
+}
+
+#[tokio::test]
+async fn markers_carry_the_new_epoch_and_the_repeated_end_gets_it_after_a_restart() {
+    for outcome in [Commit, Abort] {
+        let world = World::new();
+        let producer = world.begin().await;
+        let next = Producer { epoch: producer.epoch + 1, ..producer };
+        assert_eq!(world.end_and_renew(producer, outcome).await, Ok(next));
+        assert_eq!(world.markers(), [(0, next.epoch, outcome), (1, next.epoch, outcome)]);
+        let world = World::on(world.disk.clone(), MemoryPartitions::default());
+        assert_eq!(world.end_and_renew(producer, outcome).await, Ok(next), "the answer was lost");
+        assert_eq!(world.markers().len(), 0, "a repeated end writes nothing");
+        assert_eq!(world.transactions.add(ID, next, &two_partitions()).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_the_last_epoch_s_end_goes_on_with_the_new_producer_id() {
+    let world = World::new();
+    let first = world.begin().await;
+    let last = Producer { epoch: i16::MAX - 1, ..first };
+    let mut transaction = world.transactions.get(ID).unwrap();
+    transaction.producer = last;
+    let entry = Entry::Transaction { id: ID.to_owned(), transaction: Some(transaction) };
+    world.disk.records.lock().unwrap().push(encode(&entry));
+    let world = World::on(world.disk.clone(), MemoryPartitions::default());
+    world.partitions.broken.store(true, SeqCst);
+    let next = world.end_and_renew(last, Commit).await.unwrap();
+    assert_eq!((next.epoch, next.id > last.id), (0, true));
+    let world = World::on(world.disk.clone(), MemoryPartitions::default());
+    assert_eq!(world.markers(), [(0, i16::MAX, Commit), (1, i16::MAX, Commit)]);
+    world.transactions.start();
+    world.until(|world| world.state() == TransactionState::CompleteCommit).await;
+    assert_eq!(world.end_and_renew(last, Commit).await, Ok(next), "the answer was lost");
+    assert_eq!(world.transactions.add(ID, next, &two_partitions()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -181,7 +233,7 @@ async fn markers_that_cannot_be_written_are_written_later() {
     let world = World::new();
     let producer = world.begin().await;
     world.partitions.broken.store(true, SeqCst);
-    assert_eq!(world.transactions.end(ID, producer, Commit).await, Ok(()), "it is decided");
+    assert_eq!(world.end(producer, Commit).await, Ok(()), "it is decided");
     assert_eq!(world.state(), TransactionState::PrepareCommit);
     let added = world.transactions.add(ID, producer, &two_partitions()).await;
     assert_eq!(added, Err(Code::ConcurrentTransactions));
@@ -200,11 +252,11 @@ async fn what_is_not_written_has_not_happened() {
     let producer = world.begin().await;
     world.disk.full.store(true, SeqCst);
     assert_eq!(world.transactions.producer(Some(ID), None, 1_000).await, refused);
-    let ended = world.transactions.end(ID, producer, Commit).await;
+    let ended = world.end(producer, Commit).await;
     assert_eq!(ended, Err(Code::CoordinatorNotAvailable));
     assert_eq!((world.state(), world.markers().len()), (TransactionState::Ongoing, 0));
     world.disk.full.store(false, SeqCst);
-    assert_eq!(world.transactions.end(ID, producer, Commit).await, Ok(()));
+    assert_eq!(world.end(producer, Commit).await, Ok(()));
 }
 
 #[tokio::test]
@@ -213,16 +265,12 @@ async fn a_restart_writes_missing_markers_before_anything_is_started() {
         let world = World::new();
         let producer = world.begin().await;
         world.partitions.broken.store(true, SeqCst);
-        world.transactions.end(ID, producer, outcome).await.unwrap();
+        world.end(producer, outcome).await.unwrap();
         let next = World::on(world.disk.clone(), MemoryPartitions::default());
         assert_eq!(next.markers(), [(0, 0, outcome), (1, 0, outcome)]);
         next.transactions.start();
         next.until(|next| next.state().decided().is_none()).await;
-        assert_eq!(
-            next.transactions.end(ID, producer, outcome).await,
-            Ok(()),
-            "the answer was lost"
-        );
+        assert_eq!(next.end(producer, outcome).await, Ok(()), "the answer was lost");
     }
 }
 
@@ -236,7 +284,7 @@ async fn an_open_transaction_goes_on_after_a_restart_and_times_out() {
     next.clock.0.store(1_000, SeqCst);
     next.until(|next| next.state() == TransactionState::CompleteAbort).await;
     assert_eq!(next.markers(), [(0, 1, Abort), (1, 1, Abort), (7, 1, Abort)], "a higher epoch");
-    let ended = next.transactions.end(ID, producer, Commit).await;
+    let ended = next.end(producer, Commit).await;
     assert_eq!(ended, Err(Code::ProducerFenced));
 }
 
@@ -261,7 +309,7 @@ async fn the_end_waits_for_a_batch_that_was_admitted() {
     let producer = world.begin().await;
     let admission = world.transactions.admit(ID, producer, "t", 0).expect("it is open");
     let (transactions, mut end) = (world.transactions.clone(), None);
-    let mut ending = Box::pin(async move { transactions.end(ID, producer, Commit).await });
+    let mut ending = Box::pin(async move { transactions.end(ID, producer, Commit, V1).await });
     for _ in 0..100 {
         tokio::select! {
             biased;
@@ -272,7 +320,7 @@ async fn the_end_waits_for_a_batch_that_was_admitted() {
     assert_eq!((end, world.markers().len()), (None, 0));
     assert_eq!(world.state(), TransactionState::PrepareCommit);
     drop(admission);
-    assert_eq!(ending.await, Ok(()));
+    assert_eq!(ending.await, Ok(producer));
     assert_eq!(world.markers().len(), 2);
     let late = world.transactions.admit(ID, producer, "t", 0);
     assert_eq!(late.map(|_| ()), Err(Code::TransactionAbortable));
@@ -282,7 +330,7 @@ async fn the_end_waits_for_a_batch_that_was_admitted() {
 async fn the_end_goes_on_when_nobody_waits_for_it() {
     let world = World::new();
     let producer = world.begin().await;
-    let mut ending = Box::pin(world.transactions.end(ID, producer, Abort));
+    let mut ending = Box::pin(world.end(producer, Abort));
     tokio::select! {
         biased;
         _ = &mut ending => panic!("a task had no chance to run"),

@@ -76,9 +76,21 @@ pub fn seeds(topic: Uuid) -> Vec<Seed> {
     all.into_iter().flatten().collect()
 }
 
-fn produce(topic: Uuid, by_id: bool, transactional_id: Option<TransactionalId>) -> Seed {
+/// A batch that takes its partition into the transaction of the first producer.
+fn transactional_batch() -> Bytes {
+    let mut batch = BatchBuilder::new().producer(0, 0, 0).transactional();
+    batch.push(1_700_000_000_000, None, Some(b"value"));
+    batch.build()
+}
+
+fn produce(
+    topic: Uuid,
+    by_id: bool,
+    transactional_id: Option<TransactionalId>,
+    records: Bytes,
+) -> Seed {
     use produce_request::{PartitionProduceData, TopicProduceData};
-    let data = PartitionProduceData::default().with_records(Some(batch()));
+    let data = PartitionProduceData::default().with_records(Some(records));
     let named = TopicProduceData::default();
     let named = if by_id { named.with_topic_id(topic) } else { named.with_name(name()) };
     Seed::of(
@@ -123,9 +135,11 @@ fn records(topic: Uuid) -> Vec<Seed> {
         .with_name(name())
         .with_partitions(vec![DeleteRecordsPartition::default()]);
     vec![
-        produce(topic, false, None),
-        produce(topic, true, None),
-        produce(topic, false, Some(id())),
+        produce(topic, false, None, batch()),
+        produce(topic, true, None, batch()),
+        produce(topic, false, Some(id()), batch()),
+        produce(topic, false, Some(id()), transactional_batch()),
+        produce(topic, true, Some(id()), transactional_batch()),
         fetch(topic, false),
         fetch(topic, true),
         Seed::of(ListOffsetsRequest::default().with_topics(vec![wanted])),
@@ -135,10 +149,17 @@ fn records(topic: Uuid) -> Vec<Seed> {
 }
 
 fn transactions() -> Vec<Seed> {
-    use add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+    use add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
     use txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
     use write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
     let added = AddPartitionsToTxnTopic::default().with_name(name()).with_partitions(vec![0]);
+    let of_broker = |verify_only| {
+        let transaction = AddPartitionsToTxnTransaction::default()
+            .with_transactional_id(id())
+            .with_verify_only(verify_only)
+            .with_topics(vec![added.clone()]);
+        Seed::of(AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]))
+    };
     let committed = TxnOffsetCommitRequestTopic::default().with_name(name()).with_partitions(vec![
         TxnOffsetCommitRequestPartition::default().with_committed_metadata(some("metadata")),
     ]);
@@ -158,8 +179,10 @@ fn transactions() -> Vec<Seed> {
         Seed::of(
             AddPartitionsToTxnRequest::default()
                 .with_v3_and_below_transactional_id(id())
-                .with_v3_and_below_topics(vec![added]),
+                .with_v3_and_below_topics(vec![added.clone()]),
         ),
+        of_broker(true),
+        of_broker(false),
         Seed::of(
             AddOffsetsToTxnRequest::default().with_transactional_id(id()).with_group_id(group()),
         ),
