@@ -2,33 +2,48 @@
 
 use std::time::Duration;
 
-use millrace_core::{Error, ErrorKind};
+use millrace_core::seam::Seams;
+use millrace_core::{Error, ErrorKind, Result};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::properties::ClientProperties;
 use super::reach::Reach;
+use super::relay::{Relay, Relayed, diagnose};
 
 /// Writes what a client logs to the program's own log.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedClient {
     /// What the client is for, such as a table's name.
     pub owner: String,
-    /// What keeps it from its brokers.
+    /// What keeps it from its brokers, as far as librdkafka knows it.
     pub reach: Reach,
+    /// What encrypts its connections and logs them in.
+    relay: Option<Relay>,
 }
 
 impl LoggedClient {
-    pub fn new(owner: impl Into<String>) -> Self {
-        LoggedClient { owner: owner.into(), reach: Reach::default() }
+    pub fn new(owner: impl Into<String>, relay: Option<Relay>) -> Self {
+        LoggedClient { owner: owner.into(), reach: Reach::default(), relay }
+    }
+}
+
+impl Relayed for LoggedClient {
+    fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
     }
 }
 
 impl ClientContext for LoggedClient {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let owner = &self.owner;
+        if facility == "FAIL" && self.relay.is_some() {
+            // It sees a connection that closes, and can only guess why: the relay knows and tells.
+            tracing::debug!("kafka client of {owner}: {message}");
+            return;
+        }
         if facility == "FAIL" {
             // A connection failed. What is an error comes to `error` as well.
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
@@ -59,12 +74,18 @@ impl ClientContext for LoggedClient {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
+        let code = error.rdkafka_error_code();
+        if self.relay.is_some() && code == Some(RDKafkaErrorCode::BrokerTransportFailure) {
+            // As in the log. What else it says, such as of a name that is not known, is its own.
+            tracing::debug!("{}: {reason}", self.owner);
+            return;
+        }
         // librdkafka goes on trying by itself; what it gives up on comes as the answer to a call.
-        if let Some(trouble) = self.reach.hear(error.rdkafka_error_code(), reason) {
+        if let Some(trouble) = self.reach.hear(code, reason) {
             tracing::warn!("{}: {trouble}; trying on", self.owner);
             return;
         }
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             // Of each it was told before.
             tracing::debug!("{}: {reason}", self.owner);
             return;
@@ -83,10 +104,92 @@ impl ClientContext for LoggedClient {
 
 impl ConsumerContext for LoggedClient {}
 
+/// How long a question is waited for before it is asked again, at first. In between is seen whether
+/// brokers turn the client away.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+
 impl ClientProperties {
-    /// How long a question to a broker may take.
-    pub fn api_timeout(&self) -> Duration {
-        Duration::from_millis(self.api_timeout_ms)
+    /// Asks brokers something, by a call that waits as long as it is told to. Blocks, up to
+    /// `default.api.timeout.ms`.
+    ///
+    /// # Errors
+    /// `FixInput` as soon as it is known that brokers turn this client away; else those of the last
+    /// call, `doing` which it was made.
+    pub fn ask<T>(
+        &self,
+        doing: impl Fn() -> String,
+        question: impl Fn(Duration) -> KafkaResult<T>,
+    ) -> Result<T> {
+        self.ask_within(Duration::from_millis(self.api_timeout_ms), doing, question)
+    }
+
+    /// The same, up to `limit`.
+    ///
+    /// # Errors
+    /// As for [`ClientProperties::ask`].
+    pub fn ask_within<T>(
+        &self,
+        limit: Duration,
+        doing: impl Fn() -> String,
+        question: impl Fn(Duration) -> KafkaResult<T>,
+    ) -> Result<T> {
+        let clock = Seams::system().clock;
+        let begun = clock.elapsed();
+        let mut wait = FIRST_WAIT;
+        if let Some(relay) = self.relay() {
+            relay.await_answer(limit).map_err(|error| error.context(doing()))?;
+        }
+        loop {
+            let asked = clock.elapsed();
+            let rest = limit.saturating_sub(asked.saturating_sub(begun));
+            let cause = match question(wait.min(rest)) {
+                Ok(answer) => return Ok(answer),
+                Err(cause) => cause,
+            };
+            if let Some(error) = self.turned_away() {
+                return Err(error.context(doing()));
+            }
+            let now = clock.elapsed();
+            let timed_out = now.saturating_sub(asked) >= wait.mul_f64(0.9);
+            if !timed_out || now.saturating_sub(begun) >= limit {
+                return Err(client_error_of(self.relay(), doing(), cause));
+            }
+            wait *= 2;
+        }
+    }
+
+    /// Why brokers do not answer this client, if it is for good. Blocks.
+    fn turned_away(&self) -> Option<Error> {
+        match (self.relay(), self.named_brokers()) {
+            (Some(relay), _) => relay.refusal(),
+            (None, Some(brokers)) => diagnose(brokers),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The error of a client whose connections go through `relay`, which may know more of the cause.
+pub(crate) fn client_error_of(
+    relay: Option<&Relay>,
+    doing: impl std::fmt::Display,
+    cause: KafkaError,
+) -> Error {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerTransportFailure, MessageTimedOut, OperationTimedOut, RequestTimedOut,
+    };
+    let unanswered = matches!(
+        cause.rdkafka_error_code(),
+        Some(
+            AllBrokersDown
+                | BrokerTransportFailure
+                | MessageTimedOut
+                | OperationTimedOut
+                | RequestTimedOut
+        )
+    );
+    match relay.and_then(Relay::trouble).filter(|_| unanswered) {
+        None => client_error(doing, cause),
+        Some(trouble) => trouble.context(doing),
     }
 }
 

@@ -10,6 +10,7 @@ use super::client::{LoggedClient, client_error};
 use super::options::Topics;
 use super::position::TopicPartition;
 use super::properties::ClientProperties;
+use super::relay::create;
 
 /// The client library's consumer. It is told what to read, and never asks a group for it.
 pub(crate) type SourceConsumer = BaseConsumer<LoggedClient>;
@@ -125,8 +126,8 @@ fn connect(settings: &ConsumerSettings) -> Result<SourceConsumer> {
     config.set("enable.partition.eof", "true");
     // An offset that is not there is for the reader to judge.
     config.set("auto.offset.reset", "error");
-    let context = LoggedClient::new(format!("table `{table}`"));
-    config.create_with_context(context).map_err(|cause| {
+    let context = LoggedClient::new(format!("table `{table}`"), client.relay().cloned());
+    create(&config, context).map_err(|cause| {
         client_error(format!("the Kafka client of table `{table}` cannot be made"), cause)
     })
 }
@@ -142,10 +143,11 @@ pub(crate) fn partitions(
 ) -> Result<Vec<TopicPartition>> {
     let mut found = Vec::new();
     let ask = |topic: Option<&str>| {
-        consumer.fetch_metadata(topic, client.api_timeout()).map_err(|cause| {
-            let what = topic.map_or("the topics".to_owned(), |topic| format!("topic `{topic}`"));
-            client_error(format!("{what} cannot be looked up"), cause)
-        })
+        let doing = || match topic {
+            None => "the topics cannot be looked up".to_owned(),
+            Some(topic) => format!("topic `{topic}` cannot be looked up"),
+        };
+        client.ask(doing, |limit| consumer.fetch_metadata(topic, limit))
     };
     match topics {
         Topics::List(names) => {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::time::Duration;
 
 use millrace_core::{Error, Result};
 use rdkafka::consumer::Consumer;
@@ -269,9 +268,8 @@ impl Resolver<'_> {
         }
         let doing = || format!("the offsets of group `{group}` cannot be read");
         let answer = self
-            .consumer
-            .committed_offsets(asked, self.timeout())
-            .map_err(|cause| client_error(doing(), cause))?;
+            .client
+            .ask(doing, |limit| self.consumer.committed_offsets(asked.clone(), limit))?;
         let found = read_list(&answer, doing)?;
         if found.len() == self.partitions.len() {
             return Ok(found);
@@ -298,9 +296,8 @@ impl Resolver<'_> {
         }
         let doing = || "the offsets of topics cannot be read".to_owned();
         let answer = self
-            .consumer
-            .offsets_for_times(asked, self.timeout())
-            .map_err(|cause| client_error(doing(), cause))?;
+            .client
+            .ask(doing, |limit| self.consumer.offsets_for_times(asked.clone(), limit))?;
         let mut found = read_list(&answer, doing)?;
         if found.len() < self.partitions.len() {
             if !matches!(place, Place::Timestamp(_)) {
@@ -312,10 +309,6 @@ impl Resolver<'_> {
             }
         }
         Ok(found)
-    }
-
-    fn timeout(&self) -> Duration {
-        self.client.api_timeout()
     }
 }
 

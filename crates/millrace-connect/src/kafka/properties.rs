@@ -3,7 +3,7 @@
 //! Flink hands them to the Java client, Millrace to librdkafka. Most names mean the same in both.
 //! Names that only the Java client has are translated where librdkafka has the same thing under
 //! another name, and refused with a reason where it has not, so that no option is passed over in
-//! silence.
+//! silence. What is about encryption and logins is not librdkafka's: see [`SecuritySettings`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ use rdkafka::ClientConfig;
 use tokio::sync::Mutex;
 
 use super::embedded::EmbeddedLog;
+use super::relay::Relay;
+use super::wire::{Called as CalledAs, Security, SecuritySettings};
 use crate::Options;
 
 /// What begins the names of these options.
@@ -41,6 +43,8 @@ pub(crate) struct ClientProperties {
     pub offset_reset: Option<String>,
     /// How long questions to a broker may take, in milliseconds.
     pub api_timeout_ms: u64,
+    /// What encrypts connections and logs them in, if they have to be.
+    relay: Option<Relay>,
     /// All others.
     others: BTreeMap<String, String>,
 }
@@ -56,17 +60,18 @@ impl ClientProperties {
             log_dir: options.text("log.data-dir").unwrap_or(LOG_DIR).into(),
             ..ClientProperties::default()
         };
+        let mut security = SecuritySettings::new(CalledAs::Option);
         for option in options.names_under(PREFIX) {
             let value = options.text(&option).unwrap_or_default().to_owned();
-            properties.take(&option, &option[PREFIX.len()..], value)?;
+            properties.take(&option, &option[PREFIX.len()..], value, &mut security)?;
         }
         if properties.bootstrap_servers.is_some() && options.text("log.data-dir").is_some() {
             return Err(Error::fix_input(
                 "options `properties.bootstrap.servers` and `log.data-dir` exclude each other",
             ));
         }
-        properties.check_security()?;
         properties.check_known()?;
+        properties.relay = Relay::new(security.read()?, |name| properties.get(name))?;
         Ok(properties)
     }
 
@@ -79,7 +84,13 @@ impl ClientProperties {
         Self::from_options(&Options::new(named))
     }
 
-    fn take(&mut self, option: &str, name: &str, value: String) -> Result<()> {
+    fn take(
+        &mut self,
+        option: &str,
+        name: &str,
+        value: String,
+        security: &mut SecuritySettings,
+    ) -> Result<()> {
         let whole = |value: &str| {
             value.parse::<u64>().map_err(|cause| {
                 Error::fix_input(format!("option `{option}` cannot be `{value}`: {cause}"))
@@ -96,11 +107,7 @@ impl ClientProperties {
                 }
             },
             "default.api.timeout.ms" => self.api_timeout_ms = whole(&value)?,
-            "sasl.jaas.config" => {
-                let login = JaasLogin::parse(option, &value)?;
-                self.others.insert("sasl.username".into(), login.username);
-                self.others.insert("sasl.password".into(), login.password);
-            }
+            _ if SecuritySettings::has(name) => return security.take(name, value),
             _ => match translation(name) {
                 Java::Same => self.put(name, value),
                 Java::Called(other) => self.put(other, value),
@@ -120,29 +127,6 @@ impl ClientProperties {
 
     fn put(&mut self, name: &str, value: String) {
         self.others.insert(name.to_owned(), value);
-    }
-
-    fn check_security(&self) -> Result<()> {
-        let given = |name: &str| self.others.get(name).map(|value| value.to_ascii_uppercase());
-        let protocol = given("security.protocol").unwrap_or_else(|| "PLAINTEXT".into());
-        let mechanism = given("sasl.mechanism").or_else(|| given("sasl.mechanisms"));
-        if protocol.starts_with("SASL") {
-            let mechanism = mechanism.as_deref().unwrap_or("GSSAPI");
-            if matches!(mechanism, "GSSAPI") {
-                return Err(Error::fix_input(
-                    "option `properties.sasl.mechanism` cannot be `GSSAPI`: this program is built \
-                     without Kerberos",
-                )
-                .hint("use `PLAIN`, or `SCRAM-SHA-512` in a program built with `kafka-ssl`"));
-            }
-            if mechanism.starts_with("SCRAM") && !cfg!(feature = "kafka-ssl") {
-                return Err(without_ssl("sasl.mechanism", mechanism));
-            }
-        }
-        if protocol.ends_with("SSL") && !cfg!(feature = "kafka-ssl") {
-            return Err(without_ssl("security.protocol", &protocol));
-        }
-        Ok(())
     }
 
     /// Asks the client itself whether it knows all names and takes all values.
@@ -198,12 +182,27 @@ impl ClientProperties {
         }
     }
 
+    /// What encrypts connections and logs them in, if they have to be.
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
+    /// How connections are encrypted and logged in.
+    pub fn security(&self) -> Security {
+        self.relay.as_ref().map(|relay| relay.security().clone()).unwrap_or_default()
+    }
+
+    /// The brokers that are named.
+    pub fn named_brokers(&self) -> Option<&str> {
+        self.bootstrap_servers.as_deref()
+    }
+
     /// The value of a property by the name that librdkafka has for it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.others.get(name).map(String::as_str)
     }
 
-    /// A client's configuration with all of them but the group.
+    /// A client's configuration with all of them but the group, and what the relay does.
     pub fn config(&self, bootstrap_servers: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap_servers);
@@ -212,13 +211,6 @@ impl ClientProperties {
         }
         config
     }
-}
-
-fn without_ssl(name: &str, value: &str) -> Error {
-    Error::fix_input(format!(
-        "option `{PREFIX}{name}` cannot be `{value}`: this program is built without OpenSSL"
-    ))
-    .hint("build it with the feature `kafka-ssl`, or use `SASL_PLAINTEXT` with `PLAIN`")
 }
 
 /// What becomes of a name of the Java client.
@@ -240,17 +232,6 @@ fn translation(name: &str) -> Java {
         "receive.buffer.bytes" => Size("socket.receive.buffer.bytes"),
         "send.buffer.bytes" => Size("socket.send.buffer.bytes"),
         "socket.connection.setup.timeout.max.ms" => Called("socket.connection.setup.timeout.ms"),
-        "ssl.truststore.certificates" => Called("ssl.ca.pem"),
-        "ssl.keystore.certificate.chain" => Called("ssl.certificate.pem"),
-        "ssl.keystore.key" => Called("ssl.key.pem"),
-        "ssl.cipher.suites" => Called("ssl.cipher.suites"),
-        "ssl.truststore.location" | "ssl.truststore.password" | "ssl.truststore.type" => {
-            Refused("Java key stores cannot be read; give certificates as PEM by `ssl.ca.location`")
-        }
-        "ssl.keystore.type" => Refused("a key store in `ssl.keystore.location` is of PKCS#12"),
-        "ssl.protocol" | "ssl.enabled.protocols" | "ssl.provider" => {
-            Refused("OpenSSL chooses the newest version of TLS that both sides have")
-        }
         "key.deserializer" | "value.deserializer" | "key.serializer" | "value.serializer" => {
             Refused("formats are chosen by `format`, `key.format` and `value.format`")
         }
@@ -266,54 +247,10 @@ fn translation(name: &str) -> Java {
             Refused("the connector itself needs it")
         }
         "exclude.internal.topics" => Refused("a pattern never matches topics that are internal"),
-        "sasl.client.callback.handler.class"
-        | "sasl.login.callback.handler.class"
-        | "sasl.login.class"
-        | "interceptor.classes"
-        | "metric.reporters"
-        | "partitioner.class"
-        | "config.providers"
-        | "security.providers" => Refused("it names a Java class"),
-        _ => Same,
-    }
-}
-
-/// A user name and password out of Java's login configuration.
-struct JaasLogin {
-    username: String,
-    password: String,
-}
-
-impl JaasLogin {
-    /// Reads `…PlainLoginModule required username="u" password="p";`.
-    fn parse(option: &str, text: &str) -> Result<Self> {
-        let wrong = |why: &str| {
-            Error::fix_input(format!("option `{option}` cannot be read: {why}")).hint(
-                "write `org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 username=\"…\" password=\"…\";`, or use `properties.sasl.username` and \
-                 `properties.sasl.password`",
-            )
-        };
-        let module = text.split_whitespace().next().unwrap_or_default();
-        if !module.ends_with("PlainLoginModule") && !module.ends_with("ScramLoginModule") {
-            return Err(wrong(&format!("the module `{module}` is not supported")));
+        "interceptor.classes" | "metric.reporters" | "partitioner.class" | "config.providers" => {
+            Refused("it names a Java class")
         }
-        let value = |name: &str| {
-            let start = text.find(&format!("{name}=\""))? + name.len() + 2;
-            let mut value = String::new();
-            let mut characters = text[start..].chars();
-            loop {
-                match characters.next()? {
-                    '"' => return Some(value),
-                    '\\' => value.push(characters.next()?),
-                    other => value.push(other),
-                }
-            }
-        };
-        Ok(JaasLogin {
-            username: value("username").ok_or_else(|| wrong("it has no `username=\"…\"`"))?,
-            password: value("password").ok_or_else(|| wrong("it has no `password=\"…\"`"))?,
-        })
+        _ => Same,
     }
 }
 
@@ -328,22 +265,10 @@ mod tests {
 
     #[test]
     fn names_of_the_java_client_are_translated() {
-        let given = properties(&[
-            ("fetch.max.wait.ms", "7"),
-            ("receive.buffer.bytes", "-1"),
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanism", "PLAIN"),
-            (
-                "sasl.jaas.config",
-                "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 username=\"ann\" password=\"a\\\"b\";",
-            ),
-        ])
-        .unwrap();
+        let given =
+            properties(&[("fetch.max.wait.ms", "7"), ("receive.buffer.bytes", "-1")]).unwrap();
         assert_eq!(given.get("fetch.wait.max.ms"), Some("7"));
         assert_eq!(given.get("socket.receive.buffer.bytes"), Some("0"));
-        assert_eq!(given.get("sasl.username"), Some("ann"));
-        assert_eq!(given.get("sasl.password"), Some("a\"b"));
     }
 
     #[test]
@@ -353,22 +278,25 @@ mod tests {
             ("fetch.min.bytes", "many", "fetch.min.bytes"),
             ("key.deserializer", "x", "key.format"),
             ("auto.offset.reset", "smallest", "auto.offset.reset"),
-            ("sasl.jaas.config", "Krb5LoginModule required;", "Krb5LoginModule"),
+            ("ssl.truststore.password", "x", "ssl.truststore.password"),
         ] {
             let error = properties(&[(name, value)]).unwrap_err();
             assert!(error.full_report().contains(wanted), "{}", error.full_report());
         }
     }
 
-    #[cfg(not(feature = "kafka-ssl"))]
     #[test]
-    fn without_openssl_tls_and_scram_are_refused() {
-        let tls = properties(&[("security.protocol", "SASL_SSL"), ("sasl.mechanism", "PLAIN")]);
-        assert!(tls.unwrap_err().message().contains("without OpenSSL"));
-        let scram = properties(&[
+    fn what_encrypts_and_logs_in_is_not_for_librdkafka() {
+        let given = properties(&[
             ("security.protocol", "SASL_PLAINTEXT"),
             ("sasl.mechanism", "SCRAM-SHA-256"),
-        ]);
-        assert!(scram.unwrap_err().message().contains("without OpenSSL"));
+            ("sasl.username", "ann"),
+            ("sasl.password", "secret"),
+        ])
+        .unwrap();
+        assert!(given.relay().unwrap().security().login.is_some());
+        assert_eq!(given.others, BTreeMap::new());
+        assert!(!format!("{given:?}").contains("secret"));
+        assert!(properties(&[]).unwrap().relay().is_none());
     }
 }

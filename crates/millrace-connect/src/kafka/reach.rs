@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::client::client_error;
 use super::consumer::SourceConsumer;
 use super::reader::is_fatal;
+use super::relay::Relayed;
 use crate::blocking::blocking;
 
 /// How often the client's queue is looked at while a question waits.
@@ -106,7 +107,9 @@ pub(crate) async fn attended<T: Send + 'static>(
         {
             return Err(client_error("the brokers turn the client away", cause));
         }
-        told |= client.reach.trouble().is_some();
+        let relay = client.relay();
+        told |=
+            client.reach.trouble().is_some() || relay.is_some_and(|one| one.trouble().is_some());
         if !told && seams.clock.elapsed().saturating_sub(asked) >= SILENCE {
             told = true;
             tracing::warn!(

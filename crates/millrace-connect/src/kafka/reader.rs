@@ -42,6 +42,7 @@ use super::fetched::Fetched;
 use super::position::{Position, TopicPartition};
 use super::queue::{Record, RecordQueue};
 use super::reach::attended;
+use super::relay::Relay;
 
 /// A batch ends when its records take so much.
 const BATCH_BYTES: usize = 8 << 20;
@@ -156,12 +157,11 @@ impl PartitionReader {
     fn range(&self) -> impl Future<Output = Result<(i64, i64)>> + Send + use<> {
         let seams = self.parts.seams.clone();
         let (consumer, partition) = (Arc::clone(&self.consumer), self.partition.clone());
-        let timeout = self.parts.settings.client.api_timeout();
+        let client = self.parts.settings.client.clone();
         let ask = move |consumer: &SourceConsumer| {
-            let failed =
-                |cause| client_error(format!("the ends of {partition} cannot be read"), cause);
-            let (topic, partition) = (&partition.topic, partition.partition);
-            consumer.fetch_watermarks(topic, partition, timeout).map_err(failed)
+            let doing = || format!("the ends of {partition} cannot be read");
+            let (topic, number) = (&partition.topic, partition.partition);
+            client.ask(doing, |limit| consumer.fetch_watermarks(topic, number, limit))
         };
         async move { attended(&consumer, &seams, ask).await }
     }
@@ -271,6 +271,10 @@ impl PartitionReader {
 
     /// Hears the client's own messages: errors that are not about a partition.
     fn serve(&self) -> Result<()> {
+        let relay = self.parts.settings.client.relay();
+        if let Some(refusal) = relay.and_then(Relay::refusal) {
+            return Err(refusal.context(format!("{} cannot be read", self.partition)));
+        }
         match self.consumer.poll(Duration::ZERO) {
             Some(Ok(message)) => Err(Error::report(format!(
                 "record {} of {} came through the wrong queue",

@@ -10,6 +10,8 @@ mod json;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
+mod kafka_secure;
+#[cfg(feature = "kafka")]
 mod kafka_sink;
 mod parquet;
 mod round_trip;

@@ -17,7 +17,8 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use tokio::sync::Notify;
 
 use super::outgoing::{Outgoing, OutgoingRecord};
-use crate::kafka::client::{LoggedClient, client_error};
+use crate::kafka::client::{LoggedClient, client_error_of};
+use crate::kafka::relay::{Relay, Relayed, create};
 use crate::kafka::wire::Witness;
 
 /// How often a full queue is looked at, should a delivery's wake-up be missed.
@@ -76,6 +77,12 @@ impl ClientContext for DeliveryReports {
     }
 }
 
+impl Relayed for DeliveryReports {
+    fn relay(&self) -> Option<&Relay> {
+        self.client.relay()
+    }
+}
+
 impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = ();
 
@@ -99,15 +106,15 @@ impl ProducerContext for DeliveryReports {
 }
 
 impl Outbox {
-    /// A producer with these settings, for `topic`. Starts its threads; connects in the background.
+    /// A producer with these settings, for `topic`, whose connections go through `relay`. Starts its threads; connects in the background.
     ///
     /// # Errors
     /// `FixInput` for a setting that librdkafka refuses.
-    pub fn new(config: &ClientConfig, topic: Arc<str>) -> Result<Self> {
+    pub fn new(config: &ClientConfig, relay: Option<Relay>, topic: Arc<str>) -> Result<Self> {
         let deliveries = Arc::new(Deliveries::default());
-        let client = LoggedClient::new(format!("topic `{topic}`"));
+        let client = LoggedClient::new(format!("topic `{topic}`"), relay);
         let reports = DeliveryReports { client, deliveries: Arc::clone(&deliveries) };
-        let producer = config.create_with_context(reports).map_err(|cause| {
+        let producer = create(config, reports).map_err(|cause| {
             Error::fix_input("a Kafka producer cannot be made with these options").caused_by(cause)
         })?;
         Ok(Outbox { producer, deliveries, topic, sent: 0 })
@@ -186,12 +193,19 @@ impl Outbox {
     }
 
     /// # Errors
-    /// Why a record could not be delivered, if one could not.
+    /// Why a record could not be delivered, if one could not, or why brokers turn the producer away.
     pub fn check(&self) -> Result<()> {
+        if let Some(refusal) = self.relay().and_then(Relay::refusal) {
+            return Err(refusal.context(self.doing()));
+        }
         match self.failure_code() {
             None => Ok(()),
             Some(code) => Err(self.error(code)),
         }
+    }
+
+    fn relay(&self) -> Option<&Relay> {
+        self.producer.context().relay()
     }
 
     /// Why the producer can't go on, if it can't: its fatal error, or the first failed delivery.
@@ -203,12 +217,12 @@ impl Outbox {
     fn failed(&self, cause: KafkaError) -> Error {
         match self.producer.client().fatal_error() {
             Some((code, _)) => self.error(code),
-            None => client_error(self.doing(), cause),
+            None => client_error_of(self.relay(), self.doing(), cause),
         }
     }
 
     fn error(&self, code: RDKafkaErrorCode) -> Error {
-        client_error(self.doing(), KafkaError::MessageProduction(code))
+        client_error_of(self.relay(), self.doing(), KafkaError::MessageProduction(code))
     }
 
     fn doing(&self) -> String {

@@ -19,7 +19,7 @@ use super::transaction::{
 use crate::blocking::blocking;
 use crate::kafka::client::client_error;
 use crate::kafka::properties::ClientProperties;
-use crate::kafka::wire::{Security, WireClient};
+use crate::kafka::wire::WireClient;
 
 /// What producers have unless the table says otherwise: the defaults of Kafka's own client, and
 /// bounds for the memory of the queue.
@@ -67,18 +67,12 @@ impl TopicSink {
             .hint("use `sink.delivery-guarantee` and `sink.transactional-id-prefix`"));
         }
         let prefix = transactional_id_prefix.as_deref();
-        match (guarantee, prefix) {
-            (DeliveryGuarantee::ExactlyOnce, None | Some("")) => {
-                return Err(Error::fix_input(
-                    "option `sink.transactional-id-prefix` is missing: \
-                     `sink.delivery-guarantee` = `exactly-once` needs it",
-                )
-                .hint("choose a text that no other sink on this Kafka cluster has"));
-            }
-            (DeliveryGuarantee::ExactlyOnce, _) => {
-                Security::of(|name| client.get(name))?;
-            }
-            _ => {}
+        if let (DeliveryGuarantee::ExactlyOnce, None | Some("")) = (guarantee, prefix) {
+            return Err(Error::fix_input(
+                "option `sink.transactional-id-prefix` is missing: \
+                 `sink.delivery-guarantee` = `exactly-once` needs it",
+            )
+            .hint("choose a text that no other sink on this Kafka cluster has"));
         }
         Ok(TopicSink {
             topic: topic.into(),
@@ -112,12 +106,17 @@ impl TopicSink {
         config
     }
 
+    fn outbox(&self, bootstrap_servers: &str) -> Result<Outbox> {
+        let relay = self.client.relay().cloned();
+        Outbox::new(&self.config(bootstrap_servers), relay, Arc::clone(&self.topic))
+    }
+
     async fn open_plain(
         &self,
         context: &SinkContext,
         bootstrap_servers: &str,
     ) -> Result<Box<dyn SinkWriter>> {
-        let outbox = Outbox::new(&self.config(bootstrap_servers), Arc::clone(&self.topic))?;
+        let outbox = self.outbox(bootstrap_servers)?;
         let (outbox, partitions) = self.partitions(outbox, context).await?;
         let serializer = self.serialization.serializer(context, partitions);
         let waits = self.guarantee == DeliveryGuarantee::AtLeastOnce;
@@ -131,7 +130,7 @@ impl TopicSink {
         prefix: &str,
         timeout_ms: u32,
     ) -> Result<Box<dyn SinkWriter>> {
-        let asking = Outbox::new(&self.config(&bootstrap_servers), Arc::clone(&self.topic))?;
+        let asking = self.outbox(&bootstrap_servers)?;
         let (asking, partitions) = self.partitions(asking, context).await?;
         asking.close(&context.seams);
         let mut config = self.config(&bootstrap_servers);
@@ -144,7 +143,7 @@ impl TopicSink {
             topic: Arc::clone(&self.topic),
             bootstrap_servers,
             config,
-            security: Security::of(|name| self.client.get(name))?,
+            client: self.client.clone(),
             prefix: prefix.to_owned(),
             timeout_ms,
             locks: self.locks.clone(),
@@ -160,22 +159,20 @@ impl TopicSink {
         let until = clock.elapsed() + TOPIC_PATIENCE;
         let mut outbox = outbox;
         loop {
-            let topic = Arc::clone(&self.topic);
+            let (topic, client) = (Arc::clone(&self.topic), self.client.clone());
             let (returned, answer) = blocking(&context.seams, move || {
-                let client = outbox.producer().client();
-                let metadata = client.fetch_metadata(Some(&topic), METADATA_LIMIT);
-                let partitions = metadata.map(|metadata| {
-                    let found = metadata.topics().iter().find(|found| found.name() == &*topic);
-                    let error = found.and_then(|found| found.error());
-                    let count = found.map_or(0, |found| found.partitions().len());
-                    (count, error.map(RDKafkaErrorCode::from))
-                });
-                Ok((outbox, partitions))
+                let asked = outbox.producer().client();
+                let doing = || format!("cannot write to topic `{topic}`");
+                let ask = |limit| asked.fetch_metadata(Some(&topic), limit);
+                let metadata = client.ask_within(METADATA_LIMIT, doing, ask)?;
+                let found = metadata.topics().iter().find(|found| found.name() == &*topic);
+                let error = found.and_then(|found| found.error());
+                let count = found.map_or(0, |found| found.partitions().len());
+                Ok((outbox, (count, error.map(RDKafkaErrorCode::from))))
             })
             .await?;
             outbox = returned;
-            let doing = format!("cannot write to topic `{}`", self.topic);
-            let code = match answer.map_err(|cause| client_error(&doing, cause))? {
+            let code = match answer {
                 (0, None) => RDKafkaErrorCode::UnknownTopic,
                 (count, None) => return Ok((outbox, i32::try_from(count).unwrap_or(i32::MAX))),
                 (_, Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
@@ -184,7 +181,8 @@ impl TopicSink {
                 (_, Some(code)) => code,
             };
             if clock.elapsed() >= until {
-                return Err(client_error(&doing, KafkaError::MetadataFetch(code)));
+                let doing = format!("cannot write to topic `{}`", self.topic);
+                return Err(client_error(doing, KafkaError::MetadataFetch(code)));
             }
             clock.sleep(Duration::from_millis(100)).await;
         }
@@ -249,9 +247,8 @@ impl Sink for TopicSink {
         let mut timeout_ms = TRANSACTION_TIMEOUT_MS;
         // A checkpoint from before the guarantee was lowered has transactions too.
         if transactional || has_transactions(&context)? {
-            let security = Security::of(|name| self.client.get(name))?;
             let clock = Arc::clone(&context.seams.clock);
-            let mut wire = WireClient::new(&bootstrap_servers, security, clock);
+            let mut wire = WireClient::new(&bootstrap_servers, self.client.security(), clock);
             timeout_ms = self.transaction_timeout_ms(&mut wire).await?;
             if transactional {
                 self.check_interval(&context, timeout_ms)?;

@@ -8,7 +8,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    DescribeConfigsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName,
+    DescribeConfigsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse,
+    SaslHandshakeRequest, TopicName,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use millrace_core::seam::Clock;
@@ -69,6 +70,40 @@ impl WireClient {
         };
         let bootstrap = addresses.map(bare).collect();
         WireClient { bootstrap, security, clock, connections: BTreeMap::new() }
+    }
+
+    /// Sees whether the cluster lets this client in. Asks once.
+    ///
+    /// # Errors
+    /// Why not, as far as it can be found out.
+    pub async fn try_out(&mut self) -> Result<(), Fault> {
+        let fault = match self.metadata(None).await {
+            Ok(_) => return Ok(()),
+            Err(fault) => fault,
+        };
+        if let (Fault::Passing(_), None) = (&fault, &self.security.login) {
+            for address in self.bootstrap.clone() {
+                if let Some(mechanisms) = self.logins_of(&address).await {
+                    let error = Error::fix_input(format!("the broker `{address}` wants a login"));
+                    return Err(Fault::Lasting(error.hint(format!(
+                        "use `security.protocol` = `SASL_SSL` or `SASL_PLAINTEXT`, with \
+                         `sasl.mechanism` = {mechanisms}",
+                    ))));
+                }
+            }
+        }
+        Err(fault)
+    }
+
+    /// The mechanisms by which the broker at `address` takes logins, if it takes any.
+    async fn logins_of(&mut self, address: &str) -> Option<String> {
+        // A mechanism that nobody has: the broker names its own.
+        let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::default());
+        let answer = self.call(address, &request, 1).await.ok()?;
+        self.connections.remove(address);
+        let code = ResponseError::try_from_code(answer.error_code)?;
+        let named: Vec<String> = answer.mechanisms.iter().map(|name| format!("`{name}`")).collect();
+        (code == ResponseError::UnsupportedSaslMechanism).then(|| named.join(" or "))
     }
 
     /// The addresses of all brokers.

@@ -6,8 +6,8 @@
 //! over `kafka-protocol`: one request at a time over one connection a broker, the versions agreed
 //! with each broker by `ApiVersions`.
 //!
-//! Connections are plain or encrypted by TLS, and log in with SASL PLAIN or SCRAM if they have to;
-//! [`Security::of`] refuses other settings.
+//! Connections are plain or encrypted by TLS, and log in with SASL PLAIN or SCRAM if they have to.
+//! librdkafka's own connections become so here too, see [`super::relay`].
 
 mod client;
 mod connection;
@@ -15,6 +15,7 @@ mod coordinators;
 mod fault;
 mod scram;
 mod security;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -22,6 +23,9 @@ mod transactions;
 mod witness;
 
 pub(crate) use self::client::WireClient;
+pub(crate) use self::connection::{Connection, Stream, lost, within};
+pub(crate) use self::fault::Fault;
 pub(crate) use self::security::Security;
+pub(crate) use self::settings::{Called, SecuritySettings};
 pub(crate) use self::transactions::End;
 pub(crate) use self::witness::{Outcome, Witness};

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use millrace_core::{Error, Result};
+use millrace_core::Result;
 
 use super::scram::ScramHash;
+use super::settings::Called;
 use super::tls::Tls;
 
 /// What a connection begins with.
@@ -59,37 +60,35 @@ impl fmt::Debug for Login {
 }
 
 impl Security {
-    /// Reads librdkafka's settings, and the files that they name.
+    /// Reads the settings, and the files that they name: those of `tls` and of `sasl` where there is
+    /// such.
     ///
     /// # Errors
     /// `FixInput` for settings that this client does not speak, and files that cannot be used.
-    pub fn of<'a>(setting: impl Fn(&str) -> Option<&'a str>) -> Result<Self> {
-        let protocol = setting("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
-        let (tls, sasl) = match protocol.as_str() {
-            "plaintext" => (false, false),
-            "ssl" => (true, false),
-            "sasl_plaintext" => (false, true),
-            "sasl_ssl" => (true, true),
-            _ => return Err(unsupported("security.protocol", &protocol)),
-        };
+    pub fn of<'a>(
+        called: Called,
+        tls: bool,
+        sasl: bool,
+        setting: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self> {
         Ok(Security {
-            tls: tls.then(|| Tls::of(&setting)).transpose()?,
-            login: sasl.then(|| Login::of(&setting)).transpose()?,
+            tls: tls.then(|| Tls::of(called, &setting)).transpose()?,
+            login: sasl.then(|| Login::of(called, &setting)).transpose()?,
         })
     }
 }
 
 impl Login {
-    fn of<'a>(setting: impl Fn(&str) -> Option<&'a str>) -> Result<Self> {
-        let given = setting("sasl.mechanism").or_else(|| setting("sasl.mechanisms"));
-        // librdkafka's default.
-        let given = given.unwrap_or("GSSAPI");
-        let mechanism = Mechanism::named(&given.to_ascii_uppercase())
-            .ok_or_else(|| unsupported("sasl.mechanism", given))?;
+    fn of<'a>(called: Called, setting: impl Fn(&str) -> Option<&'a str>) -> Result<Self> {
+        // The default of all clients.
+        let given = setting("sasl.mechanism").unwrap_or("GSSAPI");
+        let mechanism = Mechanism::named(&given.to_ascii_uppercase()).ok_or_else(|| {
+            let why = "use `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`";
+            called.impossible("sasl.mechanism", given, why)
+        })?;
         let credential = |name: &str| {
             setting(name).map(str::to_owned).ok_or_else(|| {
-                Error::fix_input(format!("option `properties.{name}` is missing"))
-                    .hint("SASL needs `sasl.username` and `sasl.password`")
+                called.missing(name).hint("SASL needs `sasl.username` and `sasl.password`")
             })
         };
         Ok(Login {
@@ -97,79 +96,5 @@ impl Login {
             username: credential("sasl.username")?,
             password: credential("sasl.password")?,
         })
-    }
-}
-
-/// The refusal of a setting that librdkafka has and this client has not.
-pub(super) fn unsupported(name: &str, value: &str) -> Error {
-    Error::fix_input(format!(
-        "exactly-once delivery to Kafka does not work with `{name}` = `{value}`"
-    ))
-    .hint(
-        "committing the transactions of a crashed run takes a connection of Millrace's own, which \
-         knows PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL, with PLAIN or SCRAM and certificates as \
-         PEM; use one of them, or 'sink.delivery-guarantee' = 'at-least-once'",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn read(settings: &[(&'static str, &'static str)]) -> Result<Security> {
-        let settings: BTreeMap<&str, &'static str> = settings.iter().copied().collect();
-        Security::of(|name| settings.get(name).copied())
-    }
-
-    #[test]
-    fn all_protocols_and_the_mechanisms_with_passwords_are_known() {
-        let plain = read(&[]).unwrap();
-        assert!(plain.tls.is_none() && plain.login.is_none());
-        for (mechanism, shown) in [
-            ("PLAIN", "PLAIN(jane)"),
-            ("SCRAM-SHA-256", "SCRAM-SHA-256(jane)"),
-            ("scram-sha-512", "SCRAM-SHA-512(jane)"),
-        ] {
-            for (protocol, encrypted) in [("SASL_PLAINTEXT", false), ("sasl_ssl", true)] {
-                let security = read(&[
-                    ("security.protocol", protocol),
-                    ("sasl.mechanisms", mechanism),
-                    ("sasl.username", "jane"),
-                    ("sasl.password", "secret"),
-                    ("enable.ssl.certificate.verification", "false"),
-                ]);
-                let security = security.unwrap();
-                assert_eq!(format!("{:?}", security.login.unwrap()), shown);
-                assert_eq!(security.tls.is_some(), encrypted);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_spoken_is_refused_by_its_setting() {
-        for (settings, named) in [
-            (&[("security.protocol", "sasl_plaintext")][..], "`sasl.mechanism` = `GSSAPI`"),
-            (
-                &[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "OAUTHBEARER")],
-                "`sasl.mechanism` = `OAUTHBEARER`",
-            ),
-            (
-                &[("security.protocol", "ssl"), ("ssl.keystore.location", "x.p12")],
-                "`ssl.keystore.location` = `x.p12`",
-            ),
-            (
-                &[("security.protocol", "ssl"), ("ssl.ca.location", "/no/such.pem")],
-                "`/no/such.pem`",
-            ),
-            (
-                &[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "PLAIN")],
-                "`properties.sasl.username` is missing",
-            ),
-        ] {
-            let error = read(settings).unwrap_err();
-            assert!(error.message().contains(named), "{error}");
-        }
     }
 }

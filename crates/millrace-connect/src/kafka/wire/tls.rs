@@ -1,8 +1,8 @@
 //! TLS with librdkafka's settings.
 //!
-//! What OpenSSL accepts there is to be accepted here too, since both clients of a sink read the same
-//! settings; hence a verifier of its own around the checks of `rustls`: it also takes a server's
-//! certificate that is itself among the trusted ones (a self-signed one), and can leave checks out.
+//! What OpenSSL accepts there is to be accepted here too; hence a verifier of its own around the
+//! checks of `rustls`: it also takes a server's certificate that is itself among the trusted ones (a
+//! self-signed one), and can leave checks out.
 
 use std::fmt;
 use std::path::Path;
@@ -24,22 +24,7 @@ use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use super::security::unsupported;
-
-/// Settings that nothing here corresponds to.
-const UNSUPPORTED: [&str; 11] = [
-    "ssl.cipher.suites",
-    "ssl.curves.list",
-    "ssl.sigalgs.list",
-    "ssl.key.password",
-    "ssl.ca.certificate.stores",
-    "ssl.crl.location",
-    "ssl.keystore.location",
-    "ssl.keystore.password",
-    "ssl.providers",
-    "ssl.engine.location",
-    "ssl.engine.id",
-];
+use super::settings::Called;
 
 /// Where librdkafka looks for the system's trusted certificates.
 const SYSTEM_BUNDLES: [&str; 10] = [
@@ -70,20 +55,15 @@ impl Tls {
     ///
     /// # Errors
     /// `FixInput` naming a setting that is not supported or a file that cannot be used.
-    pub fn of<'a>(setting: impl Fn(&str) -> Option<&'a str>) -> Result<Self> {
-        for name in UNSUPPORTED {
-            if let Some(value) = setting(name) {
-                return Err(unsupported(name, value));
-            }
-        }
+    pub fn of<'a>(called: Called, setting: impl Fn(&str) -> Option<&'a str>) -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::of(&setting, &provider)?;
+        let verifier = Verifier::of(called, &setting, &provider)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|cause| Error::report("TLS cannot be set up").caused_by(cause))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let config = match own_certificate(&setting)? {
+        let config = match own_certificate(called, &setting)? {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|cause| {
                 Error::fix_input("the client's certificate and key do not fit").caused_by(cause)
@@ -109,12 +89,21 @@ impl Tls {
 type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn own_certificate<'a>(
+    called: Called,
     setting: impl Fn(&str) -> Option<&'a str>,
 ) -> Result<Option<OwnCertificate>> {
     let chain = match (setting("ssl.certificate.location"), setting("ssl.certificate.pem")) {
         (Some(path), _) => certificates_in(Path::new(path))?,
         (None, Some(text)) => certificates("ssl.certificate.pem", text.as_bytes())?,
-        (None, None) => return Ok(None),
+        (None, None) => {
+            let key = ["ssl.key.location", "ssl.key.pem"]
+                .into_iter()
+                .find(|&name| setting(name).is_some());
+            return match key {
+                Some(key) => Err(called.refused(key, "the certificate that it is for is missing")),
+                None => Ok(None),
+            };
+        }
     };
     let bad = |what: String, cause: pem::Error| {
         Error::fix_input(format!("{what} holds no private key that can be used")).caused_by(cause)
@@ -124,9 +113,11 @@ fn own_certificate<'a>(
             PrivateKeyDer::from_pem_file(path).map_err(|cause| bad(format!("`{path}`"), cause))
         }
         (None, Some(text)) => PrivateKeyDer::from_pem_slice(text.as_bytes())
-            .map_err(|cause| bad("option `properties.ssl.key.pem`".into(), cause)),
-        (None, None) => Err(Error::fix_input("option `properties.ssl.key.location` is missing")
-            .hint("the client's certificate needs its key")),
+            .map_err(|cause| bad("`ssl.key.pem`".into(), cause)),
+        (None, None) => {
+            let missing = called.missing("ssl.key.location");
+            Err(missing.hint("the client's certificate needs its key"))
+        }
     };
     Ok(Some((chain, key?)))
 }
@@ -180,12 +171,26 @@ struct Verifier {
 
 impl Verifier {
     fn of<'a>(
+        called: Called,
         setting: impl Fn(&str) -> Option<&'a str>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self> {
-        let enabled = setting("enable.ssl.certificate.verification").unwrap_or("true");
-        let checks_chain = matches!(enabled.to_ascii_lowercase().as_str(), "true" | "t" | "1");
-        let identification = setting("ssl.endpoint.identification.algorithm").unwrap_or("https");
+        const CHECK: &str = "enable.ssl.certificate.verification";
+        let checks_chain = match setting(CHECK).unwrap_or("true") {
+            "true" => true,
+            "false" => false,
+            other => return Err(called.impossible(CHECK, other, "use `true` or `false`")),
+        };
+        const IDENTIFICATION: &str = "ssl.endpoint.identification.algorithm";
+        let identification = setting(IDENTIFICATION).unwrap_or("https").to_ascii_lowercase();
+        let checks_name = match identification.as_str() {
+            "https" => true,
+            // librdkafka writes `none`, the Java client nothing.
+            "none" | "" => false,
+            other => {
+                return Err(called.impossible(IDENTIFICATION, other, "use `https` or `none`"));
+            }
+        };
         let trusted = match (setting("ssl.ca.location"), setting("ssl.ca.pem")) {
             _ if !checks_chain => Vec::new(),
             (Some(location), _) if location != "probe" => trusted_in(location)?,
@@ -194,7 +199,7 @@ impl Verifier {
                 let bundle = SYSTEM_BUNDLES.into_iter().find(|path| Path::new(path).exists());
                 let bundle = bundle.ok_or_else(|| {
                     Error::fix_input("the system has no trusted certificates")
-                        .hint("name those of the brokers by `properties.ssl.ca.location`")
+                        .hint("name those of the brokers by `ssl.ca.location`")
                 })?;
                 certificates_in(Path::new(bundle))?
             }
@@ -206,7 +211,7 @@ impl Verifier {
             roots,
             trusted,
             checks_chain,
-            checks_name: checks_chain && identification.eq_ignore_ascii_case("https"),
+            checks_name: checks_chain && checks_name,
         })
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests work on the real clock")]
 
-mod cluster;
+pub mod cluster;
 mod headers;
 mod offsets;
 mod rows;

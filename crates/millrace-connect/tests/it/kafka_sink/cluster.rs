@@ -11,7 +11,7 @@ use millrace_connect::TableSpec;
 use millrace_core::Batch;
 use millrace_core::seam::Seams;
 use millrace_log::{Broker, BrokerConfig, Server};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -92,16 +92,25 @@ pub struct Written {
 }
 
 /// All committed records of `topic`, once no transaction is open there any more.
-#[expect(clippy::disallowed_methods, reason = "a test of the real thing")]
 pub fn committed(brokers: &str, topic: &str) -> Vec<Written> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    committed_by::<DefaultConsumerContext>(topic, config, |config| config.create().unwrap())
+}
+
+/// The same, by the consumer that `make` makes of a configuration.
+#[expect(clippy::disallowed_methods, reason = "a test of the real thing")]
+pub fn committed_by<C: ConsumerContext>(
+    topic: &str,
+    mut config: ClientConfig,
+    make: impl FnOnce(&ClientConfig) -> BaseConsumer<C>,
+) -> Vec<Written> {
+    config
         .set("group.id", "nobody")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
+        .set("enable.auto.commit", "false");
+    let consumer = make(&config);
     let limit = Duration::from_secs(10);
     let metadata = consumer.fetch_metadata(Some(topic), limit).unwrap();
     let partitions = metadata.topics()[0].partitions().len();

@@ -1,7 +1,7 @@
 //! Tables written to a Kafka cluster: the one that `MILLRACE_KAFKA_BOOTSTRAP` names (it has to make
 //! topics of three partitions by itself), or else an embedded log.
 
-mod cluster;
+pub mod cluster;
 mod delivery;
 mod exactly_once;
 mod options;

@@ -11,7 +11,7 @@ use rdkafka::producer::Producer;
 use super::names::{NameLock, SlotName};
 use super::writer::TransactionSettings;
 use crate::blocking::blocking;
-use crate::kafka::client::client_error;
+use crate::kafka::client::client_error_of;
 use crate::kafka::sink::outbox::Outbox;
 use crate::kafka::sink::outgoing::Outgoing;
 use crate::kafka::wire::WireClient;
@@ -50,7 +50,8 @@ impl TransactionalProducer {
         let mut config = settings.config.clone();
         config.set("transactional.id", &transactional_id);
         config.set("transaction.timeout.ms", settings.timeout_ms.to_string());
-        let outbox = Outbox::new(&config, Arc::clone(&settings.topic))?;
+        let relay = settings.client.relay().cloned();
+        let outbox = Outbox::new(&config, relay.clone(), Arc::clone(&settings.topic))?;
         // The lock goes along: it must outlast the producer, wherever this future is dropped.
         let id = transactional_id.clone();
         let (outbox, lock) = blocking(seams, move || {
@@ -58,13 +59,13 @@ impl TransactionalProducer {
             let producer = outbox.producer();
             repeatedly(|| producer.init_transactions(CALL_LIMIT))
                 .and_then(|()| producer.begin_transaction())
-                .map_err(|cause| client_error(doing, cause))?;
+                .map_err(|cause| client_error_of(relay.as_ref(), doing, cause))?;
             Ok((outbox, lock))
         })
         .await?;
         let mut wire = WireClient::new(
             &settings.bootstrap_servers,
-            settings.security.clone(),
+            settings.client.security(),
             Arc::clone(&seams.clock),
         );
         // Were somebody else quicker, this would be their epoch; then all writes fail as fenced.
@@ -125,6 +126,7 @@ impl TransactionalProducer {
     pub async fn commit(self, seams: &Seams) -> Result<()> {
         let age = self.age(seams);
         let fenced = self.fenced(age);
+        let relay = self.settings.client.relay().cloned();
         let TransactionalProducer { transactional_id, outbox, lock, .. } = self;
         let id = transactional_id.clone();
         let (outbox, lock, committed) = blocking(seams, move || {
@@ -135,7 +137,11 @@ impl TransactionalProducer {
         close(outbox, lock, seams);
         committed.map_err(|cause| match cause.rdkafka_error_code() {
             Some(code) if is_fenced(code) => fenced.caused_by(cause),
-            _ => client_error(format!("cannot commit the transaction `{id}`"), cause),
+            _ => client_error_of(
+                relay.as_ref(),
+                format!("cannot commit the transaction `{id}`"),
+                cause,
+            ),
         })
     }
 

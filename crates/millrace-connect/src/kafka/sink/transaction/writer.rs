@@ -14,8 +14,9 @@ use super::names::NameLocks;
 use super::pool::ProducerPool;
 use super::producer::TransactionalProducer;
 use super::recovery::commit_again;
+use crate::kafka::properties::ClientProperties;
 use crate::kafka::sink::outgoing::{Outgoing, Serializer};
-use crate::kafka::wire::{Security, WireClient};
+use crate::kafka::wire::WireClient;
 
 /// What all producers of a sink have in common.
 pub(crate) struct TransactionSettings {
@@ -23,7 +24,8 @@ pub(crate) struct TransactionSettings {
     pub bootstrap_servers: String,
     /// Of the producers, but for their transactional ids.
     pub config: ClientConfig,
-    pub security: Security,
+    /// Says how connections are encrypted and logged in.
+    pub client: ClientProperties,
     /// What transactional ids begin with.
     pub prefix: String,
     /// `transaction.timeout.ms`.
@@ -130,9 +132,9 @@ impl SinkWriter for TransactionalWriter {
         if prepared.committables.is_empty() {
             return Ok(());
         }
-        let TransactionSettings { bootstrap_servers, security, .. } = &*self.settings;
+        let TransactionSettings { bootstrap_servers, client, .. } = &*self.settings;
         let clock = Arc::clone(&self.seams.clock);
-        let mut wire = WireClient::new(bootstrap_servers, security.clone(), clock);
+        let mut wire = WireClient::new(bootstrap_servers, client.security(), clock);
         for committable in &prepared.committables {
             if let Some(transaction) = TransactionCommittable::parse(committable)? {
                 commit_again(&mut wire, &transaction, committable.rows).await?;
