@@ -54,9 +54,9 @@ impl Script {
             default_parallelism: 1,
             key_groups: KeyGroups::default(),
             settings,
-            output: Arc::new(move |schema, _statement| {
+            output: Arc::new(move |output| {
                 let select = selects.fetch_add(1, Relaxed);
-                Arc::new(SelectSink::new(screen.clone(), select, format, Arc::clone(schema)))
+                Arc::new(SelectSink::new(screen.clone(), select, format, output))
             }),
         };
         plan_script(&self.text, &self.name, &environment)

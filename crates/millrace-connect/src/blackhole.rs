@@ -8,7 +8,7 @@ use millrace_core::{
 };
 use serde_json::Value;
 
-use crate::{Connector, SinkTable, SourceTable, TableSpec};
+use crate::{ChangelogMode, Connector, SinkTable, SourceTable, TableSpec};
 
 /// Takes rows and drops them. The ledger counts them as committed.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub struct Blackhole;
 impl Connector for Blackhole {
     fn name(&self) -> &'static str {
         "blackhole"
+    }
+
+    fn takes(&self) -> ChangelogMode {
+        ChangelogMode::All
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {

@@ -21,6 +21,6 @@ pub mod registry;
 pub mod table;
 
 pub use table::{
-    Connector, MetadataColumn, MetadataKey, Options, SinkTable, SourceTable, TableSpec, map_entry,
-    map_type,
+    ChangelogMode, Connector, MetadataColumn, MetadataKey, Options, SinkTable, SourceTable,
+    TableSpec, map_entry, map_type,
 };

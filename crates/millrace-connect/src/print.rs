@@ -1,12 +1,11 @@
 //! The connector `print`: shows rows on standard output or standard error, as Flink's does.
 //!
-//! Each row is a line `+I[a, b]`. Rows are shown as they come, so after a crash those since the
+//! Each row is a line `+I[a, b]`, a row of a changelog with its kind before it. Rows are shown as they come, so after a crash those since the
 //! last checkpoint are shown again: at least once.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use millrace_core::{
     Batch, CheckpointId, Columns, Committable, Error, Prepared, Result, Sink, SinkContext,
@@ -15,7 +14,7 @@ use millrace_core::{
 use serde_json::Value;
 
 use crate::format::display::{self, TextStyle, value_writer};
-use crate::{Connector, SinkTable, SourceTable, TableSpec};
+use crate::{ChangelogMode, Connector, SinkTable, SourceTable, TableSpec};
 
 /// How many bytes are held back before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -27,6 +26,10 @@ pub struct Print;
 impl Connector for Print {
     fn name(&self) -> &'static str {
         "print"
+    }
+
+    fn takes(&self) -> ChangelogMode {
+        ChangelogMode::All
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {
@@ -103,7 +106,8 @@ impl PrintWriter {
         PrintWriter { prefix, out, lines: Vec::new(), rows: 0 }
     }
 
-    fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn append(&mut self, columns: &Columns) -> Result<()> {
+        let rows = &columns.rows;
         let writers = rows
             .columns()
             .iter()
@@ -111,7 +115,8 @@ impl PrintWriter {
             .collect::<Result<Vec<_>>>()?;
         for row in 0..rows.num_rows() {
             self.lines.extend_from_slice(self.prefix.as_bytes());
-            self.lines.extend_from_slice(b"+I[");
+            self.lines.extend_from_slice(columns.kind(row).sign().as_bytes());
+            self.lines.push(b'[');
             for (index, (column, writer)) in rows.columns().iter().zip(&writers).enumerate() {
                 if index > 0 {
                     self.lines.extend_from_slice(b", ");
@@ -146,7 +151,7 @@ impl PrintWriter {
 impl SinkWriter for PrintWriter {
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let columns: Columns = batch.downcast()?;
-        self.append(&columns.rows)?;
+        self.append(&columns)?;
         if self.lines.len() >= BUFFER_BYTES {
             self.write_out()?;
         }
@@ -176,7 +181,8 @@ impl SinkWriter for PrintWriter {
 mod tests {
     use std::sync::Mutex;
 
-    use arrow_array::{ArrayRef, Int32Array, StringArray};
+    use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+    use millrace_core::RowKind;
 
     use super::*;
 
@@ -206,21 +212,21 @@ mod tests {
         }
     }
 
-    fn rows() -> Batch {
+    fn rows() -> Columns {
         let names: ArrayRef = Arc::new(StringArray::from(vec![Some("JFK"), None]));
         let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
         let rows = RecordBatch::try_from_iter_with_nullable(vec![
             ("name", names, true),
             ("n", numbers, true),
         ]);
-        Batch::new(Columns::new(rows.unwrap()))
+        Columns::new(rows.unwrap())
     }
 
     #[tokio::test]
     async fn rows_are_lines_with_their_kind_and_counted() {
         let out = Captured::default();
         let mut writer = PrintWriter::new("x", Box::new(out.clone()));
-        writer.write(rows()).await.unwrap();
+        writer.write(Batch::new(rows())).await.unwrap();
         let prepared = writer.prepare(CheckpointId(1)).await.unwrap();
         assert_eq!(prepared.committables[0].rows, 2);
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
@@ -229,9 +235,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn changes_are_shown_with_their_kinds() {
+        let out = Captured::default();
+        let mut writer = PrintWriter::new("", Box::new(out.clone()));
+        let kinds = [RowKind::UpdateBefore, RowKind::UpdateAfter].into_iter().collect();
+        let changes = Columns::changes(rows().rows, kinds).unwrap();
+        writer.write(Batch::new(changes)).await.unwrap();
+        writer.flush().await.unwrap();
+        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "-U[JFK, 1]\n+U[null, 2]\n");
+    }
+
+    #[tokio::test]
     async fn a_reader_that_has_gone_is_a_broken_pipe_and_no_reason_to_retry() {
         let mut writer = PrintWriter::new("", Box::new(Closed));
-        writer.write(rows()).await.unwrap();
+        writer.write(Batch::new(rows())).await.unwrap();
         let error = writer.flush().await.unwrap_err();
         assert!(error.is_broken_pipe());
         assert_eq!(error.kind(), millrace_core::ErrorKind::FixInput);

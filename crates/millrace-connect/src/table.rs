@@ -118,6 +118,19 @@ pub struct SinkTable {
     pub parallelism: Option<usize>,
 }
 
+/// Which kinds of rows a table gives or takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangelogMode {
+    /// New rows only.
+    Append,
+    /// Rows that take the place of those before them with the same primary key, and deletions, of
+    /// which only the key is sure to be there. A table that is read gives these; one that is
+    /// written also takes new rows, and rows as they were before an update for deletions.
+    Upsert,
+    /// All kinds.
+    All,
+}
+
 /// One kind of table, chosen by the option `connector`.
 pub trait Connector: Send + Sync {
     /// The value of the option `connector`.
@@ -131,6 +144,16 @@ pub trait Connector: Send + Sync {
     /// Why there is no metadata `key` although Flink's connector of the same name has it.
     fn missing_metadata(&self, _key: &str) -> Option<&'static str> {
         None
+    }
+
+    /// Which kinds of rows its tables give.
+    fn gives(&self) -> ChangelogMode {
+        ChangelogMode::Append
+    }
+
+    /// Which kinds of rows its tables take.
+    fn takes(&self) -> ChangelogMode {
+        ChangelogMode::Append
     }
 
     /// Opens the table for reading.

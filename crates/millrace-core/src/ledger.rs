@@ -22,6 +22,9 @@ pub enum DropReason {
     Late,
     /// It falls in the gap between hopping windows.
     OutsideWindows,
+    /// It said what the table says already: an upsert that changes nothing, or the deletion of a
+    /// row that is not there.
+    Unchanged,
     /// It could not be decoded, and the table's policy is to skip.
     Skipped,
     /// It could not be decoded, and went to the dead-letter output.
@@ -32,10 +35,11 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order in which ledgers print them.
-    pub const ALL: [DropReason; 6] = [
+    pub const ALL: [DropReason; 7] = [
         DropReason::Filtered,
         DropReason::Late,
         DropReason::OutsideWindows,
+        DropReason::Unchanged,
         DropReason::Skipped,
         DropReason::DeadLettered,
         DropReason::Failed,
@@ -47,6 +51,7 @@ impl DropReason {
             DropReason::Filtered => "filtered",
             DropReason::Late => "late",
             DropReason::OutsideWindows => "outside windows",
+            DropReason::Unchanged => "unchanged",
             DropReason::Skipped => "skipped",
             DropReason::DeadLettered => "dead-lettered",
             DropReason::Failed => "failed to decode",

@@ -24,6 +24,8 @@ pub mod keygroup;
 pub mod ledger;
 pub mod metrics;
 pub mod operator;
+#[cfg(feature = "arrow")]
+pub mod row_kind;
 pub mod seam;
 pub mod sink;
 pub mod snapshot;
@@ -41,6 +43,8 @@ pub use id::{CheckpointId, OperatorId, SplitId, Subtask};
 pub use keygroup::{KeyGroup, KeyGroups, Partitioner};
 pub use ledger::{DropReason, LedgerCounts};
 pub use operator::{Collector, Operator, OperatorContext, Port, Progress};
+#[cfg(feature = "arrow")]
+pub use row_kind::{RowKind, RowKinds};
 pub use sink::{Committable, Prepared, Sink, SinkContext, SinkWriter};
 pub use snapshot::{Restored, Snapshot, SnapshotRequest};
 pub use source::{Boundedness, Read, ReadBatch, ReaderContext, Source, Split, SplitReader};

@@ -10,8 +10,19 @@ use millrace_runtime::graph::JobGraph;
 
 use crate::plan::Explanation;
 
-/// Makes the sink of a bare SELECT, from its columns and the statement's number (from 0).
-pub type OutputSink = Arc<dyn Fn(&SchemaRef, usize) -> Arc<dyn Sink> + Send + Sync>;
+/// The rows of a bare SELECT.
+#[derive(Clone, Copy, Debug)]
+pub struct SelectOutput<'a> {
+    /// Their columns.
+    pub schema: &'a SchemaRef,
+    /// The statement's number in its script, from 0.
+    pub statement: usize,
+    /// Whether rows change those before them, so that each has a kind.
+    pub is_changelog: bool,
+}
+
+/// Makes the sink of a bare SELECT.
+pub type OutputSink = Arc<dyn Fn(SelectOutput<'_>) -> Arc<dyn Sink> + Send + Sync>;
 
 /// What a script is planned with.
 #[derive(Clone)]

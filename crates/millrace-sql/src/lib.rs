@@ -26,7 +26,7 @@ mod settings;
 mod spelling;
 mod types;
 
-pub use environment::{OutputSink, PlannedScript, SqlEnvironment};
+pub use environment::{OutputSink, PlannedScript, SelectOutput, SqlEnvironment};
 pub use error::SqlError;
 pub use plan::Explanation;
 pub use plan_script::plan_script;

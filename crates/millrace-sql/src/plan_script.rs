@@ -42,7 +42,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 ///     default_parallelism: 1,
 ///     key_groups: KeyGroups::default(),
 ///     settings: Vec::new(),
-///     output: Arc::new(|_schema, _statement| Arc::new(Output)),
+///     output: Arc::new(|_| Arc::new(Output)),
 /// };
 /// let error = millrace_sql::plan_script("SELECT a FROM t", "job.sql", &environment).unwrap_err();
 /// assert_eq!(error.message(), "table `t` does not exist");

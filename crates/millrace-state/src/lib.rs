@@ -11,6 +11,7 @@
 //! | [`hash`] | the one hash of keys, for exchange and tables alike |
 //! | [`DenseIndex`], [`EntryTable`], [`ByteKeys`] | key → row number |
 //! | [`PaneRegistry`] | tables by pane; which were dropped; when a snapshot is full, when a delta |
+//! | [`KeyedRows`] | the newest row of each key, for changelogs |
 //! | [`codec`] | bytes of snapshots, read with distrust |
 //!
 //! All of it is for one subtask, and single-threaded. The formats that are stored are versioned;
@@ -22,12 +23,15 @@ pub mod codec;
 mod dense_index;
 mod entry_table;
 pub mod hash;
+mod keyed_rows;
 mod panes;
+mod row_table;
 mod snapshot;
 
 pub use byte_keys::{ByteKeys, ByteKeysCopy, read_byte_keys};
 pub use changes::{CHUNK_ROWS, ChangedChunks};
 pub use dense_index::DenseIndex;
 pub use entry_table::{EntryCopy, EntryRows, EntryTable};
+pub use keyed_rows::KeyedRows;
 pub use panes::{PaneKey, PaneRegistry};
 pub use snapshot::{PaneRows, PaneTable, RestoredPanes, read_chain};

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use millrace_core::{
-    Batch, CheckpointId, Columns, Committable, Prepared, Result, Sink, SinkContext, SinkWriter,
+    Batch, CheckpointId, Columns, Committable, Error, Prepared, Result, Sink, SinkContext,
+    SinkWriter,
 };
+use millrace_sql::SelectOutput;
 use serde_json::Value;
 
 use super::{OutputFormat, RowEncoder, Screen};
@@ -15,19 +18,38 @@ pub(crate) struct SelectSink {
     screen: Screen,
     statement: usize,
     format: OutputFormat,
+    /// The columns that are shown.
     schema: SchemaRef,
+    /// The first of them says what a row does to those before it.
+    is_changelog: bool,
 }
 
 impl SelectSink {
-    /// A sink for `SELECT` number `statement` of its script, from 0.
+    /// A sink for `SELECT` number `statement` of those of its script, from 0.
     pub(crate) fn new(
         screen: Screen,
         statement: usize,
         format: OutputFormat,
-        schema: SchemaRef,
+        output: SelectOutput<'_>,
     ) -> Self {
-        SelectSink { screen, statement, format, schema }
+        let is_changelog = output.is_changelog;
+        let schema = match is_changelog {
+            true => with_kinds(output.schema),
+            false => Arc::clone(output.schema),
+        };
+        SelectSink { screen, statement, format, schema, is_changelog }
     }
+}
+
+/// The columns behind one for the kinds of rows: `op`, unless there is a column of this name.
+fn with_kinds(schema: &SchemaRef) -> SchemaRef {
+    let mut name = "op".to_owned();
+    while schema.index_of(&name).is_ok() {
+        name.insert(0, '_');
+    }
+    let mut fields = vec![Arc::new(Field::new(name, DataType::Utf8, false))];
+    fields.extend(schema.fields().iter().cloned());
+    Arc::new(Schema::new(fields))
 }
 
 #[async_trait]
@@ -37,6 +59,7 @@ impl Sink for SelectSink {
             screen: self.screen.clone(),
             statement: self.statement,
             encoder: RowEncoder::new(self.format, Arc::clone(&self.schema)),
+            schema: self.is_changelog.then(|| Arc::clone(&self.schema)),
             header: None,
             rows: 0,
         }))
@@ -47,6 +70,8 @@ struct SelectWriter {
     screen: Screen,
     statement: usize,
     encoder: RowEncoder,
+    /// Of a changelog: the columns with that of the kinds.
+    schema: Option<SchemaRef>,
     header: Option<Arc<str>>,
     /// Rows since the last barrier, for the ledger.
     rows: u64,
@@ -57,7 +82,10 @@ impl SinkWriter for SelectWriter {
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let columns: Columns = batch.downcast()?;
         let mut text = String::new();
-        self.encoder.encode(&columns.rows, &mut text)?;
+        match &self.schema {
+            None => self.encoder.encode(&columns.rows, &mut text)?,
+            Some(schema) => self.encoder.encode(&beside_kinds(&columns, schema)?, &mut text)?,
+        }
         self.rows += columns.rows.num_rows() as u64;
         if text.is_empty() {
             return Ok(());
@@ -80,4 +108,12 @@ impl SinkWriter for SelectWriter {
     async fn commit(&mut self, _checkpoint: CheckpointId, _prepared: &Prepared) -> Result<()> {
         Ok(())
     }
+}
+
+fn beside_kinds(changes: &Columns, schema: &SchemaRef) -> Result<RecordBatch> {
+    let kinds = (0..changes.rows.num_rows()).map(|row| changes.kind(row).sign());
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from_iter_values(kinds))];
+    columns.extend(changes.rows.columns().iter().cloned());
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|cause| Error::report("rows cannot be shown with their kinds").caused_by(cause))
 }

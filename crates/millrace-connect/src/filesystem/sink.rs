@@ -182,6 +182,7 @@ impl FileSinkWriter {
 impl SinkWriter for FileSinkWriter {
     async fn write(&mut self, batch: Batch) -> Result<()> {
         let columns: Columns = batch.downcast()?;
+        columns.check_append_only("a table of files")?;
         self.append(&columns.rows)
     }
 

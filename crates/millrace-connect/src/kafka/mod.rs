@@ -34,7 +34,7 @@ use self::offsets::Bounds;
 use self::options::TableOptions;
 use self::properties::ClientProperties;
 pub use self::relay::{ClientPairs, NativeClient, Relay, Relayed, create};
-use self::rows::TableRows;
+use self::rows::{Reading, TableRows};
 pub use self::sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
 use self::source::TopicSource;
 pub use self::typed::{KafkaRecord, KafkaSource, KafkaSourceBuilder, Offsets};
@@ -90,37 +90,51 @@ impl Connector for Kafka {
     }
 
     fn source(&self, table: &TableSpec) -> Result<SourceTable> {
-        let options = &table.options;
-        let TableOptions { topics, client, value, key } = TableOptions::of(table)?;
-        let bounds = Bounds::from_options(options, &topics, &client)?;
-        let ignores = |part: &options::Part| part.format.ignores_parse_errors();
-        let ignores = ignores(&value) || key.as_ref().is_some_and(ignores);
-        let bad_records = bad_record_policy(options, ignores)?;
-        let dead_letters = dead_letters(table, &client, bad_records)?;
-        let discovery_interval = discovery_interval(options)?;
-        let decode = TableRows::new(table, value, key)?;
-        pass_over(options, SINK_OPTIONS);
-        options.finish(&table.name)?;
-        let source = TopicSource {
-            name: table.name.clone(),
-            topics,
-            client,
-            bounds,
-            discovery_interval,
-            decode: Arc::new(decode),
-            consumers: Arc::new(Consumers::default()),
-            committing: Arc::default(),
-        };
-        Ok(SourceTable { source: Arc::new(source), bad_records, dead_letters })
+        let common = TableOptions::of(table)?;
+        let bounds = Bounds::from_options(&table.options, &common.topics, &common.client)?;
+        table_source(table, common, bounds, Reading::Append)
     }
 
     fn sink(&self, table: &TableSpec) -> Result<SinkTable> {
         let common = TableOptions::of(table)?;
-        let sink = sink::table_sink(table, common)?;
+        let sink = sink::table_sink(table, common, false)?;
         pass_over(&table.options, SOURCE_OPTIONS);
         table.options.finish(&table.name)?;
         Ok(sink)
     }
+}
+
+/// Opens a table for reading. `common` are the options that reading and writing share.
+///
+/// # Errors
+/// `FixInput` naming options that are missing, unknown or wrong.
+fn table_source(
+    table: &TableSpec,
+    common: TableOptions,
+    bounds: Bounds,
+    reading: Reading,
+) -> Result<SourceTable> {
+    let options = &table.options;
+    let TableOptions { topics, client, value, key } = common;
+    let ignores = |part: &options::Part| part.format.ignores_parse_errors();
+    let ignores = ignores(&value) || key.as_ref().is_some_and(ignores);
+    let bad_records = bad_record_policy(options, ignores)?;
+    let dead_letters = dead_letters(table, &client, bad_records)?;
+    let discovery_interval = discovery_interval(options)?;
+    let decode = TableRows::new(table, value, key, reading)?;
+    pass_over(options, SINK_OPTIONS);
+    options.finish(&table.name)?;
+    let source = TopicSource {
+        name: table.name.clone(),
+        topics,
+        client,
+        bounds,
+        discovery_interval,
+        decode: Arc::new(decode),
+        consumers: Arc::new(Consumers::default()),
+        committing: Arc::default(),
+    };
+    Ok(SourceTable { source: Arc::new(source), bad_records, dead_letters })
 }
 
 fn discovery_interval(options: &Options) -> Result<Option<Duration>> {
@@ -164,7 +178,7 @@ fn dead_letters(
 }
 
 /// Makes the options of the other direction known, so that one table can be read and written.
-fn pass_over(options: &Options, names: &[&str]) {
+fn pass_over<'a>(options: &Options, names: impl IntoIterator<Item = &'a &'a str>) {
     for name in names {
         options.text(name);
     }

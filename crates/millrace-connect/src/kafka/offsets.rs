@@ -57,22 +57,23 @@ impl Bounds {
                 "earliest-offset, latest-offset, group-offsets, timestamp or specific-offsets",
             )?,
         };
-        let mode = options.text("scan.bounded.mode").unwrap_or("unbounded");
-        let stop = match mode {
-            "unbounded" => None,
-            _ => Some(place(
-                options,
-                "scan.bounded",
-                mode,
-                "unbounded, latest-offset, group-offsets, timestamp or specific-offsets",
-            )?),
-        };
-        let bounds = Bounds { start, stop };
+        refuse_idle_values(options, "scan.startup", &start)?;
+        let bounds = Bounds { start, stop: stop(options)? };
         bounds.check(topics, client)?;
-        refuse_idle_values(options, "scan.startup", &bounds.start)?;
-        if let Some(stop) = &bounds.stop {
-            refuse_idle_values(options, "scan.bounded", stop)?;
-        }
+        Ok(bounds)
+    }
+
+    /// Takes `scan.bounded.…` of a table that is read from its first record on.
+    ///
+    /// # Errors
+    /// As for [`Bounds::from_options`].
+    pub fn from_the_beginning(
+        options: &Options,
+        topics: &Topics,
+        client: &ClientProperties,
+    ) -> Result<Self> {
+        let bounds = Bounds { start: Place::Earliest, stop: stop(options)? };
+        bounds.check(topics, client)?;
         Ok(bounds)
     }
 
@@ -100,6 +101,18 @@ impl Bounds {
         }
         Ok(())
     }
+}
+
+/// The place that `scan.bounded.…` names.
+fn stop(options: &Options) -> Result<Option<Place>> {
+    let mode = options.text("scan.bounded.mode").unwrap_or("unbounded");
+    if mode == "unbounded" {
+        return Ok(None);
+    }
+    let modes = "unbounded, latest-offset, group-offsets, timestamp or specific-offsets";
+    let stop = place(options, "scan.bounded", mode, modes)?;
+    refuse_idle_values(options, "scan.bounded", &stop)?;
+    Ok(Some(stop))
 }
 
 fn place(options: &Options, scope: &str, mode: &str, modes: &str) -> Result<Place> {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::FilterBuilder;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_expr::Expr;
-use millrace_core::{Batch, Collector, Columns, DropReason, Error, Operator, Port, Result};
+use millrace_core::{
+    Batch, Collector, Columns, DropReason, Error, Operator, Port, Result, RowKinds,
+};
 
 use super::evaluate::{Evaluator, column_names, conjunction, part_of, show_row};
 
@@ -67,30 +69,43 @@ impl CalcProgram {
         CalcProgram { not_null, target: target.into(), ..self }
     }
 
-    /// The rows that stay, with the columns that are needed.
-    fn filtered(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    /// The rows that stay, with the columns that are needed, and their kinds.
+    fn filtered(
+        &self,
+        rows: &RecordBatch,
+        kinds: Option<RowKinds>,
+    ) -> Result<(RecordBatch, Option<RowKinds>)> {
         let arrow = |error| Error::report(format!("filtering failed: {error}"));
         let mask = self.condition.as_ref().map(|condition| condition.matches(rows)).transpose()?;
         let mask = mask.filter(|mask| mask.true_count() < mask.len());
         let kept = self.kept.iter().map(|&index| Arc::clone(rows.column(index)));
-        let (columns, count) = match mask {
-            None => (kept.collect(), rows.num_rows()),
+        let (columns, count, kinds) = match mask {
+            None => (kept.collect(), rows.num_rows(), kinds),
             Some(mask) => {
                 let predicate = FilterBuilder::new(&mask).optimize().build();
                 let columns = kept
                     .map(|column| predicate.filter(&column))
                     .collect::<std::result::Result<Vec<_>, _>>()
                     .map_err(arrow)?;
-                (columns, predicate.count())
+                let filter = |kinds: RowKinds| {
+                    let kinds = predicate.filter(kinds.array()).map_err(arrow)?;
+                    RowKinds::from_array(kinds.as_primitive().clone())
+                };
+                (columns, predicate.count(), kinds.map(filter).transpose()?)
             }
         };
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::clone(&self.kept_schema), columns, &options)
-            .map_err(arrow)
+        let schema = Arc::clone(&self.kept_schema);
+        let kept = RecordBatch::try_new_with_options(schema, columns, &options).map_err(arrow)?;
+        Ok((kept, kinds))
     }
 
-    fn run(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let filtered = self.filtered(rows)?;
+    fn run(
+        &self,
+        rows: &RecordBatch,
+        kinds: Option<RowKinds>,
+    ) -> Result<(RecordBatch, Option<RowKinds>)> {
+        let (filtered, kinds) = self.filtered(rows, kinds)?;
         let columns: Vec<_> =
             self.columns.iter().map(|column| column.evaluate(&filtered)).collect::<Result<_>>()?;
         for &index in &self.not_null {
@@ -100,9 +115,11 @@ impl CalcProgram {
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(filtered.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options).map_err(
-            |error| Error::report(format!("a projection does not fit its columns: {error}")),
-        )
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)
+            .map(|rows| (rows, kinds))
+            .map_err(|error| {
+                Error::report(format!("a projection does not fit its columns: {error}"))
+            })
     }
 
     fn null_in(&self, index: usize, rows: &RecordBatch, row: usize) -> Error {
@@ -130,20 +147,20 @@ impl CalcOperator {
 impl Operator for CalcOperator {
     fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         let columns: Columns = batch.downcast()?;
-        let rows = self.program.run(&columns.rows)?;
+        let (rows, kinds) = self.program.run(&columns.rows, columns.kinds)?;
         out.dropped(DropReason::Filtered, columns.rows.num_rows() - rows.num_rows());
         out.passed(rows.num_rows());
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let result = Columns { rows, rowtime: self.program.rowtime, bound: columns.bound };
+        let result = Columns { rows, rowtime: self.program.rowtime, bound: columns.bound, kinds };
         out.emit(Port::MAIN, Batch::new(result))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{AsArray, Int32Array};
+    use arrow::array::Int32Array;
     use arrow::datatypes::{Field, Int32Type};
     use datafusion_expr::{col, lit};
     use millrace_runtime::testing::OperatorHarness;
@@ -186,6 +203,17 @@ mod tests {
         assert_eq!(batches.len(), 1, "an empty batch is not sent");
         let rows: Columns = batches.remove(0).downcast().unwrap();
         assert_eq!(rows.rows.column(0).as_primitive::<Int32Type>().values(), &[3, 4]);
+    }
+
+    #[test]
+    fn rows_of_a_changelog_keep_their_kinds_through_a_filter() {
+        use millrace_core::RowKind::{Delete, UpdateAfter, UpdateBefore};
+        let mut harness = harness(program(Some(col("a").gt(lit(1_i32))), Vec::new()));
+        let rows: Columns = batch(vec![Some(1), Some(2), Some(3)]).downcast().unwrap();
+        let kinds = [UpdateBefore, UpdateAfter, Delete].into_iter().collect();
+        harness.batch(Batch::new(Columns::changes(rows.rows, kinds).unwrap())).unwrap();
+        let rows: Columns = harness.take(Port::MAIN).remove(0).downcast().unwrap();
+        assert_eq!(rows.kinds, Some([UpdateAfter, Delete].into_iter().collect()));
     }
 
     #[test]

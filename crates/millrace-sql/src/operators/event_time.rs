@@ -85,6 +85,7 @@ fn millis(array: &dyn Array) -> Result<&TimestampMillisecondArray> {
 impl WatermarkAssigner for Assigner {
     fn assign(&mut self, batch: Batch, out: &mut Vec<(Timestamp, Batch)>) -> Result<()> {
         let read: Columns = batch.downcast()?;
+        read.check_append_only("a table with event time")?;
         let rows = self.with_rowtime(read.rows)?;
         let rowtime = self.event_time.rowtime;
         let rowtimes = millis(rows.column(rowtime))?.values();
@@ -110,7 +111,8 @@ impl WatermarkAssigner for Assigner {
         };
         for (range, bound) in pieces {
             let piece = rows.slice(range.start, range.len());
-            out.push((bound, Batch::new(Columns { rows: piece, rowtime: Some(rowtime), bound })));
+            let columns = Columns { rowtime: Some(rowtime), bound, ..Columns::new(piece) };
+            out.push((bound, Batch::new(columns)));
         }
         Ok(())
     }

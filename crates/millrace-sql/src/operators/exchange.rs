@@ -1,8 +1,8 @@
 //! Spreads rows over subtasks by their keys.
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
-use millrace_core::{Batch, Columns, Error, KeyGroups, Partitioner, Result};
+use millrace_core::{Batch, Columns, Error, KeyGroups, Partitioner, Result, RowKinds};
 use std::sync::Arc;
 
 use super::key_hash::hash_keys;
@@ -65,12 +65,21 @@ impl Partitioner for KeyPartitioner {
                 .collect::<std::result::Result<Vec<_>, _>>()
                 .and_then(|taken| RecordBatch::try_new(columns.rows.schema(), taken))
                 .map_err(|error| Error::report(format!("rows cannot be spread: {error}")))?;
-            out.push((target, Batch::new(Columns { rows: taken, ..columns.clone() })));
+            let kinds = columns.kinds.as_ref().map(|kinds| taken_kinds(kinds, &indices));
+            let kinds = kinds.transpose()?;
+            out.push((target, Batch::new(Columns { rows: taken, kinds, ..columns.clone() })));
             // The index buffer comes back empty, with its room.
             *rows_of = into_vec(indices);
         }
         Ok(())
     }
+}
+
+/// The kinds of the rows with these numbers.
+pub(super) fn taken_kinds(kinds: &RowKinds, rows: &UInt32Array) -> Result<RowKinds> {
+    let taken = take(kinds.array(), rows, None)
+        .map_err(|error| Error::report(format!("kinds of rows cannot be spread: {error}")))?;
+    RowKinds::from_array(taken.as_primitive().clone())
 }
 
 fn into_vec(indices: UInt32Array) -> Vec<u32> {
@@ -82,22 +91,25 @@ fn into_vec(indices: UInt32Array) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, AsArray, Int64Array, StringArray};
+    use arrow::array::{Array, Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
-    use millrace_core::Timestamp;
+    use millrace_core::{RowKind, Timestamp};
     use proptest::prelude::*;
 
     use super::*;
 
     fn batch(keys: &[Option<String>]) -> Columns {
-        let numbers = Int64Array::from_iter_values(0..keys.len() as i64);
+        let count = keys.len();
+        let numbers = Int64Array::from_iter_values(0..count as i64);
         let keys = StringArray::from_iter(keys.iter());
         let rows = RecordBatch::try_from_iter([
             ("key", Arc::new(keys) as ArrayRef),
             ("number", Arc::new(numbers) as ArrayRef),
         ]);
         let bound = Timestamp::from_millis(7);
-        Columns { bound, ..Columns::new(rows.expect("two columns of one length")) }
+        let kinds = [RowKind::Insert, RowKind::Delete].into_iter().cycle().take(count);
+        let rows = rows.expect("two columns of one length");
+        Columns { bound, kinds: Some(kinds.collect()), ..Columns::new(rows) }
     }
 
     proptest! {
@@ -119,7 +131,9 @@ mod tests {
                     prop_assert_eq!(part.bound, Timestamp::from_millis(7));
                     let numbers = part.rows.column(1).as_primitive::<Int64Type>();
                     prop_assert!(numbers.values().is_sorted());
-                    for &number in numbers.values() {
+                    for (row, &number) in numbers.values().iter().enumerate() {
+                        let kind = [RowKind::Insert, RowKind::Delete][number as usize % 2];
+                        prop_assert_eq!(part.kind(row), kind);
                         let key = keys[usize::try_from(number).unwrap()].clone();
                         prop_assert_eq!(*target_of_key.entry(key).or_insert(target), target);
                         seen.push(number);

@@ -315,6 +315,7 @@ pub(super) fn finish(builder: &mut PlanBuilder, grouped: Grouped) -> Flow {
         schema,
         parallelism,
         identity,
+        changes: None,
     };
     let id = builder.plan.add(node);
     if let Some(table) = table {
@@ -327,6 +328,7 @@ pub(super) fn finish(builder: &mut PlanBuilder, grouped: Grouped) -> Flow {
         rowtime,
         window: None,
         table: None,
+        changelog: None,
     }
 }
 

@@ -13,8 +13,10 @@ use datafusion_expr::{Aggregate, Expr, LogicalPlan};
 use millrace_core::Port;
 use sqlparser::tokenizer::Span;
 
-use super::node::{Calc, Input, NodeId, NodeKind, Scan, StreamNode, StreamPlan, Target};
-use super::{aggregate, text};
+use super::node::{
+    Calc, Input, NodeId, NodeKind, Scan, SinkChanges, StreamNode, StreamPlan, Target,
+};
+use super::{aggregate, changelog, text};
 use crate::error::{Fault, Result};
 use crate::expr::Typed;
 use crate::operators::key_hash;
@@ -33,6 +35,8 @@ pub(super) struct Flow {
     pub window: Option<WindowTable>,
     /// The table whose rows these are, unaggregated.
     pub table: Option<Arc<Table>>,
+    /// Of rows that change: the columns of the inputs of which no two rows have the same values.
+    pub changelog: Option<Arc<[String]>>,
 }
 
 /// The columns of a window in a flow: no operator computes them but the aggregation.
@@ -72,7 +76,8 @@ impl PlanBuilder {
             query.schema().fields().iter().map(|field| field.name().clone()).collect();
         let spans = output_places(query);
         let (fields, columns, not_null) = shape.shape(&names, flow.columns.clone(), &spans)?;
-        let target = shape.target(&fields)?;
+        let changes = changelog::FlowChanges::of(&flow, &columns);
+        let (target, changes) = shape.target(&fields, changes)?;
         let parallelism = match &target {
             Target::Table { sink, .. } if sink.single_writer => 1,
             Target::Table { sink, .. } => sink.parallelism.unwrap_or(self.parallelism),
@@ -89,6 +94,7 @@ impl PlanBuilder {
             parallelism,
             // Where rows go is all that a sink's state is about.
             identity: format!("sink {}", shape.name()),
+            changes,
         };
         self.plan.add(node);
         Ok(())
@@ -128,6 +134,7 @@ impl PlanBuilder {
             rowtime,
             parallelism,
             identity,
+            changes: None,
         };
         let id = self.plan.add(node);
         vec![Input { node: id, port: Port::MAIN }]
@@ -187,18 +194,24 @@ impl PlanBuilder {
 
     /// Reads a table: one scan for the whole job.
     fn scan(&mut self, table: &Arc<Table>) -> Result<Flow> {
+        let changelog = changelog::key_of(table)?;
         let parallelism = self.parallelism;
         let id = match self.scans.get(&table.name) {
             Some(id) => *id,
             None => {
-                let id = self.plan.add(StreamNode {
+                let scan = self.plan.add(StreamNode {
                     kind: NodeKind::Scan(Scan { table: Arc::clone(table), used: Vec::new() }),
                     inputs: Vec::new(),
                     schema: Arc::clone(&table.schema),
                     rowtime: None,
                     parallelism,
                     identity: format!("source {} {}", table.connector.name(), table.name),
+                    changes: None,
                 });
+                let id = match changelog {
+                    Some(_) => self.plan.add(changelog::normalize(table, scan, parallelism)),
+                    None => scan,
+                };
                 self.scans.insert(table.name.clone(), id);
                 id
             }
@@ -220,6 +233,7 @@ impl PlanBuilder {
             rowtime,
             window: None,
             table: Some(Arc::clone(table)),
+            changelog,
         })
     }
 
@@ -240,6 +254,7 @@ impl PlanBuilder {
                 rowtime: None,
                 window: None,
                 table: None,
+                changelog: None,
             };
             inputs.extend(self.calc(flow, Arc::clone(&schema), Vec::new(), String::new()));
         }
@@ -251,6 +266,7 @@ impl PlanBuilder {
             rowtime: None,
             window: None,
             table: None,
+            changelog: None,
         })
     }
 
@@ -258,6 +274,9 @@ impl PlanBuilder {
         let mut flow = self.flow(&window.input)?;
         if flow.window.is_some() {
             return Err(windows_need_group_by(window));
+        }
+        if flow.changelog.is_some() {
+            return Err(changelog::no_windows(window));
         }
         if flow.rowtime != Some(window.rowtime) {
             let name = window.input.schema().field(window.rowtime).name().clone();
@@ -326,8 +345,13 @@ pub(crate) trait Shape {
         places: &[Span],
     ) -> Result<(Vec<Field>, Vec<Typed>, Vec<usize>)>;
 
-    /// Opens the target for rows of these columns.
-    fn target(&self, fields: &[Field]) -> Result<Target>;
+    /// Opens the target for rows of these columns; gives back what it has to know of `changes`, if
+    /// the rows are of a changelog.
+    fn target(
+        &self,
+        fields: &[Field],
+        changes: Option<changelog::FlowChanges>,
+    ) -> Result<(Target, Option<SinkChanges>)>;
 
     /// The target's name.
     fn name(&self) -> String;

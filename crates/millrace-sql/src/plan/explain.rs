@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use millrace_core::Port;
+use millrace_core::{Port, RowKind};
 use serde_json::{Value, json};
 
 use super::graph::{ExchangeKind, delay, exchange_to, name_of};
@@ -104,15 +104,9 @@ fn details(plan: &StreamPlan, node: &StreamNode) -> Vec<(&'static str, String)> 
     match &node.kind {
         NodeKind::Scan(scan) => {
             let table = &scan.table;
-            let columns: Vec<String> = node
-                .schema
-                .fields()
-                .iter()
-                .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
-                .collect();
             let mut details = vec![
                 ("connector", table.connector.name().to_owned()),
-                ("columns", columns.join(", ")),
+                ("columns", columns_of(node)),
             ];
             if let Some(watermark) = &table.watermark {
                 let name = table.schema.field(watermark.rowtime).name();
@@ -137,20 +131,44 @@ fn details(plan: &StreamPlan, node: &StreamNode) -> Vec<(&'static str, String)> 
             details
         }
         NodeKind::Calc(calc) => calc_details(node, calc),
+        NodeKind::Normalize(spec) => {
+            vec![("columns", columns_of(node)), ("changes", changes_text(spec.update_before))]
+        }
         NodeKind::Window(spec) => window_details(plan, node, spec),
         NodeKind::Sink(Target::Table { connector, .. }) => {
-            vec![("connector", (*connector).to_owned())]
+            let mut details = vec![("connector", (*connector).to_owned())];
+            if let Some(changes) = &node.changes {
+                details.push(("changes", changes_text(changes.update_before)));
+            }
+            details
         }
         NodeKind::Sink(Target::Output { .. }) => {
-            let columns: Vec<String> = node
-                .schema
-                .fields()
-                .iter()
-                .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
-                .collect();
-            vec![("columns", columns.join(", "))]
+            let mut details = vec![("columns", columns_of(node))];
+            if let Some(changes) = &node.changes {
+                details.push(("changes", changes_text(changes.update_before)));
+            }
+            details
         }
     }
+}
+
+/// The kinds of rows in a changelog.
+fn changes_text(update_before: bool) -> String {
+    let kinds: &[RowKind] = match update_before {
+        true => &[RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete],
+        false => &[RowKind::Insert, RowKind::UpdateAfter, RowKind::Delete],
+    };
+    kinds.iter().map(|kind| kind.sign()).collect::<Vec<_>>().join(", ")
+}
+
+fn columns_of(node: &StreamNode) -> String {
+    let columns: Vec<String> = node
+        .schema
+        .fields()
+        .iter()
+        .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
+        .collect();
+    columns.join(", ")
 }
 
 fn calc_details(node: &StreamNode, calc: &Calc) -> Vec<(&'static str, String)> {
@@ -221,6 +239,7 @@ fn node_json(plan: &StreamPlan, numbers: &[usize], id: NodeId, node: &StreamNode
     let kind = match &node.kind {
         NodeKind::Scan(_) => "source",
         NodeKind::Calc(_) => "calc",
+        NodeKind::Normalize(_) => "changelog-normalize",
         NodeKind::Window(_) => "window",
         NodeKind::Sink(_) => "sink",
     };

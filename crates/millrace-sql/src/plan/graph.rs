@@ -18,6 +18,7 @@ use super::text;
 use super::watermark_options::WatermarkOptions;
 use crate::error::{Fault, Result};
 use crate::operators::calc::{CalcOperator, CalcProgram};
+use crate::operators::changelog_normalize::ChangelogNormalize;
 use crate::operators::evaluate::Evaluator;
 use crate::operators::event_time::{Candidate, EventTime};
 use crate::operators::exchange::KeyPartitioner;
@@ -46,9 +47,19 @@ pub(super) fn exchange_to(plan: &StreamPlan, node: &StreamNode, input: Input) ->
         NodeKind::Window(spec) if !spec.keys.is_empty() && node.parallelism > 1 => {
             ExchangeKind::Hash
         }
+        NodeKind::Normalize(_) if node.parallelism > 1 => ExchangeKind::Hash,
+        // The changes of a key stay in their order only if one writer gets them all.
+        NodeKind::Sink(_) if from != node.parallelism && sink_key(node).is_some() => {
+            ExchangeKind::Hash
+        }
         _ if from == node.parallelism => ExchangeKind::Forward,
         _ => ExchangeKind::Rebalance,
     }
+}
+
+/// The key that changes of rows go by on their way to a sink.
+fn sink_key(node: &StreamNode) -> Option<&Vec<usize>> {
+    node.changes.as_ref().and_then(|changes| changes.key.as_ref())
 }
 
 /// A node's name for people.
@@ -56,6 +67,7 @@ pub(super) fn name_of(node: &StreamNode) -> String {
     match &node.kind {
         NodeKind::Scan(scan) => format!("source {}", scan.table.name),
         NodeKind::Calc(_) => "calc".into(),
+        NodeKind::Normalize(spec) => format!("changelog normalize by {}", spec.key_names()),
         NodeKind::Window(spec) => {
             let keys: Vec<&str> =
                 spec.keys.iter().map(|&key| spec.input.field(key).name().as_str()).collect();
@@ -79,6 +91,7 @@ pub(crate) fn graph(plan: &StreamPlan, options: &GraphOptions) -> Result<JobGrap
         let name = name_of(node);
         let word = match &node.kind {
             NodeKind::Window(_) => "window",
+            NodeKind::Normalize(_) => "changelog-normalize",
             _ => name.as_str(),
         };
         let place = graph.add(Node {
@@ -110,9 +123,14 @@ pub(crate) fn graph(plan: &StreamPlan, options: &GraphOptions) -> Result<JobGrap
 }
 
 fn exchange(plan: &StreamPlan, node: &StreamNode, input: Input) -> Exchange {
-    match (exchange_to(plan, node, input), &node.kind) {
-        (ExchangeKind::Hash, NodeKind::Window(spec)) => {
-            let keys: Arc<[usize]> = spec.keys.clone().into();
+    let keys = match &node.kind {
+        NodeKind::Window(spec) => Some(&spec.keys),
+        NodeKind::Normalize(spec) => Some(&spec.keys),
+        _ => sink_key(node),
+    };
+    match (exchange_to(plan, node, input), keys) {
+        (ExchangeKind::Hash, Some(keys)) => {
+            let keys: Arc<[usize]> = keys.clone().into();
             Exchange::Hash(Arc::new(move |key_groups| {
                 Box::new(KeyPartitioner::new(Arc::clone(&keys), key_groups))
             }))
@@ -128,6 +146,13 @@ fn compile(plan: &StreamPlan, node: &StreamNode, options: &GraphOptions) -> Resu
     match &node.kind {
         NodeKind::Scan(scan) => source(scan, node, options),
         NodeKind::Calc(calc) => Ok((calc_kind(plan, node, calc)?, None)),
+        NodeKind::Normalize(spec) => {
+            let spec = Arc::new(spec.clone());
+            let factory = move |_| -> CoreResult<Box<dyn Operator>> {
+                Ok(Box::new(ChangelogNormalize::new(Arc::clone(&spec))))
+            };
+            Ok((GraphKind::Operator(Arc::new(factory)), None))
+        }
         NodeKind::Window(spec) => {
             let spec = Arc::new(spec.clone());
             let factory = move |_| -> CoreResult<Box<dyn Operator>> {

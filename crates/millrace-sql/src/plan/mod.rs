@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod build;
+mod changelog;
 mod explain;
 mod graph;
 mod identity;

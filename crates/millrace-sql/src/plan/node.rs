@@ -7,6 +7,7 @@ use millrace_connect::SinkTable;
 use millrace_core::Port;
 
 use crate::expr::Typed;
+use crate::operators::changelog_normalize::NormalizeSpec;
 use crate::operators::window_aggregate::WindowAggregateSpec;
 use crate::planner::Table;
 
@@ -30,6 +31,18 @@ pub(crate) struct StreamNode {
     pub parallelism: usize,
     /// What it computes, in words, down to the sources; see [`super::identity`].
     pub identity: String,
+    /// Of a sink whose rows are changes.
+    pub changes: Option<SinkChanges>,
+}
+
+/// What a sink has to know of the changes that it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkChanges {
+    /// The columns of which no two rows of the changing table have the same values; `None` when
+    /// not all of them are there.
+    pub key: Option<Vec<usize>>,
+    /// Whether it needs the rows as they were before their updates.
+    pub update_before: bool,
 }
 
 /// Where a node's rows come from.
@@ -43,6 +56,7 @@ pub(crate) struct Input {
 pub(crate) enum NodeKind {
     Scan(Scan),
     Calc(Calc),
+    Normalize(NormalizeSpec),
     Window(WindowAggregateSpec),
     Sink(Target),
 }

@@ -6,6 +6,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_expr::Expr;
 use millrace_core::Port;
 
+use super::changelog;
 use super::node::{Calc, Input, NodeId, NodeKind, StreamPlan};
 use crate::error::{Fault, Result};
 use crate::operators::evaluate::{column_names, part_of};
@@ -23,13 +24,15 @@ pub(crate) fn settle(plan: &mut StreamPlan) -> Result<()> {
     for id in 0..plan.nodes.len() {
         elide(plan, id)?;
     }
+    changelog::settle_updates(plan);
     Ok(())
 }
 
 /// A scan reads the columns that some calc, the rowtime or the watermark needs.
 fn settle_scan(plan: &mut StreamPlan, id: NodeId, table: &Table) {
     let mut exprs: Vec<&Expr> = Vec::new();
-    for reader in plan.readers(id, Port::MAIN) {
+    let normalize = changelog::normalize_above(plan, id);
+    for reader in plan.readers(normalize.unwrap_or(id), Port::MAIN) {
         if let NodeKind::Calc(calc) = &plan.nodes[reader].kind {
             exprs.extend(calc.conditions.iter().chain(&calc.columns).map(|typed| &typed.expr));
         }
@@ -43,6 +46,9 @@ fn settle_scan(plan: &mut StreamPlan, id: NodeId, table: &Table) {
         }
     }
     let mut names = column_names(exprs);
+    if normalize.is_some() {
+        names.extend(table.spec.primary_key.iter().cloned());
+    }
     if let Some(rowtime) = rowtime {
         names.insert(rowtime.name().clone());
     }
@@ -63,6 +69,9 @@ fn settle_scan(plan: &mut StreamPlan, id: NodeId, table: &Table) {
     node.rowtime = index;
     if let NodeKind::Scan(scan) = &mut node.kind {
         scan.used = used;
+    }
+    if let Some(normalize) = normalize {
+        changelog::settle_normalize(plan, id, normalize, table);
     }
 }
 

@@ -10,7 +10,9 @@ use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
 use super::build::Shape;
-use super::node::Target;
+use super::changelog::FlowChanges;
+use super::node::{SinkChanges, Target};
+use crate::environment::SelectOutput;
 use crate::error::{Fault, Result};
 use crate::expr::{self, Typed};
 use crate::planner::Table;
@@ -142,18 +144,25 @@ impl Shape for TableShape<'_> {
         Ok((fields, shaped, not_null))
     }
 
-    fn target(&self, _fields: &[Field]) -> Result<Target> {
+    fn target(
+        &self,
+        fields: &[Field],
+        changes: Option<FlowChanges>,
+    ) -> Result<(Target, Option<SinkChanges>)> {
         self.check_metadata()?;
+        let changes = changes.map(|changes| changes.into_table(self.table, fields, self.span));
+        let changes = changes.transpose()?;
         let sink = self
             .table
             .connector
             .sink(&self.table.spec)
             .map_err(|error| Fault::of(&error, self.table.span))?;
-        Ok(Target::Table {
+        let target = Target::Table {
             name: self.table.name.clone(),
             connector: self.table.connector.name(),
             sink,
-        })
+        };
+        Ok((target, changes))
     }
 
     fn name(&self) -> String {
@@ -165,7 +174,7 @@ impl Shape for TableShape<'_> {
 pub(crate) struct OutputShape<'a> {
     /// The statement's number among the script's statements, from 0.
     pub statement: usize,
-    pub sink: &'a (dyn Fn(&SchemaRef, usize) -> Arc<dyn Sink> + Send + Sync),
+    pub sink: &'a (dyn Fn(SelectOutput<'_>) -> Arc<dyn Sink> + Send + Sync),
 }
 
 impl Shape for OutputShape<'_> {
@@ -201,9 +210,19 @@ impl Shape for OutputShape<'_> {
         Ok((fields, columns, Vec::new()))
     }
 
-    fn target(&self, fields: &[Field]) -> Result<Target> {
-        let schema = Arc::new(Schema::new(fields.to_vec()));
-        Ok(Target::Output { statement: self.statement, sink: (self.sink)(&schema, self.statement) })
+    fn target(
+        &self,
+        fields: &[Field],
+        changes: Option<FlowChanges>,
+    ) -> Result<(Target, Option<SinkChanges>)> {
+        let schema: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
+        let output = SelectOutput {
+            schema: &schema,
+            statement: self.statement,
+            is_changelog: changes.is_some(),
+        };
+        let target = Target::Output { statement: self.statement, sink: (self.sink)(output) };
+        Ok((target, changes.map(FlowChanges::into_output)))
     }
 
     fn name(&self) -> String {

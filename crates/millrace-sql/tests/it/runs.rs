@@ -92,7 +92,8 @@ fn run(
         default_parallelism: parallelism,
         key_groups: KeyGroups::default(),
         settings: Vec::new(),
-        output: Arc::new(move |_, statement| {
+        output: Arc::new(move |output| {
+            let statement = output.statement;
             for_sinks.lock().expect("no holder panics").entry(statement).or_default();
             Arc::new(Collect { statement, outputs: Arc::clone(&for_sinks) })
         }),

@@ -22,7 +22,7 @@ pub fn environment(parallelism: usize) -> SqlEnvironment {
         default_parallelism: parallelism,
         key_groups: KeyGroups::default(),
         settings: Vec::new(),
-        output: Arc::new(|_, _| Arc::new(Nowhere)),
+        output: Arc::new(|_| Arc::new(Nowhere)),
     }
 }
 

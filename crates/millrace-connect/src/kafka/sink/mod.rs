@@ -22,11 +22,16 @@ pub use self::typed::{KafkaSink, KafkaSinkBuilder};
 use super::options::{TableOptions, Topics};
 use crate::{SinkTable, TableSpec};
 
-/// Opens a table for writing. `common` are the options that reading and writing share.
+/// Opens a table for writing. `common` are the options that reading and writing share; with
+/// `upserts` it takes changes of rows, by their primary key.
 ///
 /// # Errors
 /// `FixInput` naming what cannot be written to, and options that are missing, unknown or wrong.
-pub(crate) fn table_sink(table: &TableSpec, common: TableOptions) -> Result<SinkTable> {
+pub(crate) fn table_sink(
+    table: &TableSpec,
+    common: TableOptions,
+    upserts: bool,
+) -> Result<SinkTable> {
     let options = &table.options;
     let topic = match &common.topics {
         Topics::List(names) => match names.as_slice() {
@@ -54,7 +59,8 @@ pub(crate) fn table_sink(table: &TableSpec, common: TableOptions) -> Result<Sink
     if parallelism == Some(0) {
         return Err(Error::fix_input("option `sink.parallelism` has to be at least 1"));
     }
-    let serialization = TableSerialization::new(table, common.key, common.value, partitioning)?;
+    let serialization =
+        TableSerialization::new(table, common.key, common.value, partitioning, upserts)?;
     let sink = TopicSink::new(&topic, common.client, guarantee, prefix, Arc::new(serialization))?;
     Ok(SinkTable { sink: Arc::new(sink), single_writer: false, parallelism })
 }

@@ -25,12 +25,20 @@ pub(crate) struct Outgoing {
     /// Keys and values, end to end.
     pub bytes: Vec<u8>,
     pub records: Vec<OutgoingRecord>,
+    /// How many rows have no record of their own: what they say, the record behind them says too.
+    pub folded_rows: u64,
 }
 
 impl Outgoing {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        self.folded_rows = 0;
+    }
+
+    /// How many rows stand in it.
+    pub fn rows(&self) -> u64 {
+        self.records.len() as u64 + self.folded_rows
     }
 
     /// Appends a text to the arena.
@@ -48,7 +56,8 @@ impl Outgoing {
 
 /// Turns batches of rows into records. One for each subtask.
 pub(crate) trait Serializer: Send {
-    /// Appends a record for each row of `batch`, in their order.
+    /// Appends a record for each row of `batch`, in their order; of an update whose two rows are
+    /// both there, one.
     ///
     /// # Errors
     /// `FixInput` for a row that has no such record, `Report` for a batch of another type.

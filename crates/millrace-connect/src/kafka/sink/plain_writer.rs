@@ -45,7 +45,7 @@ impl SinkWriter for PlainWriter {
         if let Some(outbox) = &mut self.outbox {
             outbox.send(&self.outgoing, &*self.seams.clock).await?;
         }
-        self.rows += self.outgoing.records.len() as u64;
+        self.rows += self.outgoing.rows();
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
-use millrace_core::{Batch, Columns, Error, Result, SinkContext};
+use millrace_core::{Batch, Columns, Error, Result, RowKind, SinkContext};
 
 use super::outgoing::{Outgoing, OutgoingRecord, Serialization, Serializer};
 use crate::TableSpec;
@@ -42,10 +42,13 @@ pub(crate) struct TableSerialization {
     /// The column with its headers.
     headers: Option<usize>,
     partitioning: Partitioning,
+    /// Rows may be changes, which a record without a value deletes.
+    upserts: bool,
 }
 
 impl TableSerialization {
-    /// Checks that the formats can write the table's columns.
+    /// Checks that the formats can write the table's columns. With `upserts` it takes changes of
+    /// rows too, and `key` is the table's primary key.
     ///
     /// # Errors
     /// `FixInput` naming what cannot be written.
@@ -54,6 +57,7 @@ impl TableSerialization {
         key: Option<Part>,
         value: Part,
         partitioning: Partitioning,
+        upserts: bool,
     ) -> Result<Self> {
         for part in key.iter().chain([&value]) {
             part.format.message_encoder(&part.schema)?;
@@ -74,7 +78,7 @@ impl TableSerialization {
                 }
             }
         }
-        Ok(TableSerialization { key, value, timestamp, headers, partitioning })
+        Ok(TableSerialization { key, value, timestamp, headers, partitioning, upserts })
     }
 }
 
@@ -93,6 +97,7 @@ impl Serialization for TableSerialization {
             timestamp: self.timestamp,
             headers: self.headers,
             partitioning: self.partitioning,
+            upserts: self.upserts,
             partition,
             partitions: partitions.max(1),
         })
@@ -105,6 +110,7 @@ struct TableSerializer {
     timestamp: Option<usize>,
     headers: Option<usize>,
     partitioning: Partitioning,
+    upserts: bool,
     /// Where the next batch goes, if the partitioner says so.
     partition: i32,
     partitions: i32,
@@ -139,6 +145,9 @@ impl Serializer for TableSerializer {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        if !self.upserts {
+            columns.check_append_only("a table of connector `kafka`")?;
+        }
         if let Some(key) = &mut self.key {
             key.serialize(rows, out)?;
         }
@@ -156,9 +165,15 @@ impl Serializer for TableSerializer {
         let mut headers =
             self.headers.map(|column| headers::of_column(rows.column(column))).transpose()?;
         for row in 0..rows.num_rows() {
+            let kind = columns.kind(row);
+            if kind == RowKind::UpdateBefore && self.is_replaced_by_next(&columns, row, out) {
+                out.folded_rows += 1;
+                continue;
+            }
+            let value = self.value.places[row].take();
             out.records.push(OutgoingRecord {
                 key: self.key.as_mut().and_then(|key| key.places[row].take()),
-                value: self.value.places[row].take(),
+                value: value.filter(|_| kind.adds()),
                 partition,
                 timestamp_ms: match &timestamps {
                     Some(timestamps) => timestamps[row].map(checked).transpose()?,
@@ -168,6 +183,20 @@ impl Serializer for TableSerializer {
             });
         }
         Ok(())
+    }
+}
+
+impl TableSerializer {
+    /// Whether the row behind `row` is what has become of it, under the same key: then its record
+    /// takes the place of this one's, and no reader needs to see the row gone in between.
+    fn is_replaced_by_next(&self, columns: &Columns, row: usize, out: &Outgoing) -> bool {
+        let next = row + 1;
+        next < columns.rows.num_rows()
+            && columns.kind(next) == RowKind::UpdateAfter
+            && self
+                .key
+                .as_ref()
+                .is_some_and(|key| out.text(&key.places[row]) == out.text(&key.places[next]))
     }
 }
 

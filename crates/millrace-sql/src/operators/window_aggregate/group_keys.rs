@@ -9,10 +9,10 @@ use millrace_core::{Error, Result};
 use millrace_state::codec::{Reader, Writer};
 use millrace_state::{ByteKeys, DenseIndex, read_byte_keys};
 
-use super::key_columns::{
+use crate::operators::key_hash::hash_keys;
+use crate::operators::row_layout::{
     KeyForm, column_of_bytes, column_of_words, columns_of_rows, rows_of, words_of,
 };
-use crate::operators::key_hash::hash_keys;
 
 /// The keys of a batch's rows, hashed and laid out once for all panes that the batch touches.
 pub struct BatchKeys {

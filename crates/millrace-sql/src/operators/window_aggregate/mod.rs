@@ -8,7 +8,6 @@ mod accumulator;
 mod fixed;
 mod group_keys;
 mod group_table;
-mod key_columns;
 mod operator;
 mod spec;
 

@@ -132,7 +132,7 @@ impl WindowAggregate {
             [one] => one.clone(),
             many => concat_batches(&self.output, many).map_err(arrow_error)?,
         };
-        let columns = Columns { rows, rowtime: self.spec.output_rowtime(), bound: Timestamp::MIN };
+        let columns = Columns { rowtime: self.spec.output_rowtime(), ..Columns::new(rows) };
         out.emit(Port::MAIN, Batch::new(columns))
     }
 }
@@ -251,6 +251,7 @@ impl Operator for WindowAggregate {
 
     fn process(&mut self, _input: usize, batch: Batch, out: &mut dyn Collector) -> Result<()> {
         let columns: Columns = batch.downcast()?;
+        columns.check_append_only("a window aggregation")?;
         let sorted = self.sort_by_pane(&columns)?;
         if sorted.panes > 0 {
             self.keys.set(&columns.rows, &self.spec.keys)?;

@@ -360,7 +360,9 @@ impl Subtasks {
                 .collect::<Vec<_>>()
                 .into();
             let rows = take_record_batch(rows, &mine).unwrap();
-            harness.batch(Batch::new(Columns { rows, rowtime: Some(0), bound })).unwrap();
+            harness
+                .batch(Batch::new(Columns { rowtime: Some(0), bound, ..Columns::new(rows) }))
+                .unwrap();
         }
     }
 
@@ -506,7 +508,7 @@ proptest! {
 }
 
 fn columns(rows: &[Row]) -> Batch {
-    Batch::new(Columns { rows: batch(rows), rowtime: Some(0), bound: Timestamp::MIN })
+    Batch::new(Columns { rowtime: Some(0), ..Columns::new(batch(rows)) })
 }
 
 fn plain_row(rowtime: i64, float: Option<f64>) -> Row {

@@ -28,6 +28,8 @@ pub(crate) struct TransactionalProducer {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub outbox: Outbox,
+    /// Rows that have no record of their own.
+    pub folded_rows: u64,
     /// When the first record was written, by the clock that never goes back.
     first_written: Option<Duration>,
     settings: Arc<TransactionSettings>,
@@ -88,6 +90,7 @@ impl TransactionalProducer {
             producer_id: known.producer_id,
             producer_epoch: known.producer_epoch,
             outbox,
+            folded_rows: 0,
             first_written: None,
             settings,
             lock,

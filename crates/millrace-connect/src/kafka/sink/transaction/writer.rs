@@ -93,7 +93,9 @@ impl SinkWriter for TransactionalWriter {
             self.current = Some(self.pool.take().await?);
         }
         let current = self.current.as_mut().expect("it was set above");
-        current.send(&self.outgoing, &self.seams).await
+        current.send(&self.outgoing, &self.seams).await?;
+        current.folded_rows += self.outgoing.folded_rows;
+        Ok(())
     }
 
     async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Prepared> {
@@ -117,7 +119,9 @@ impl SinkWriter for TransactionalWriter {
             witness,
             self.settings.bootstrap_servers.clone(),
         );
-        prepared.committables.push(committable.to_committable(transaction.outbox.sent()));
+        prepared
+            .committables
+            .push(committable.to_committable(transaction.outbox.sent() + transaction.folded_rows));
         self.prepared.insert(checkpoint, transaction);
         Ok(prepared)
     }

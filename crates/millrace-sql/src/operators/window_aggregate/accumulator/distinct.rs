@@ -14,7 +14,7 @@ use millrace_state::hash::{hash_bytes, hash_key};
 use millrace_state::{ByteKeys, DenseIndex, read_byte_keys};
 
 use super::{Accumulator, Rows, same};
-use crate::operators::window_aggregate::key_columns::{
+use crate::operators::row_layout::{
     KeyForm, column_of_bytes, column_of_words, columns_of_rows, rows_of, words_of,
 };
 

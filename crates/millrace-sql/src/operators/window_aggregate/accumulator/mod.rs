@@ -28,8 +28,8 @@ use self::fold::Folded;
 use self::operations::{
     AvgDecimal, AvgFloat, AvgInteger, Extreme, SumDecimal, SumFloat, SumInteger,
 };
-use super::key_columns::by_primitive;
 use super::{AggregateFunction, AggregateSpec};
+use crate::operators::row_layout::by_primitive;
 
 /// Rows for an accumulator: row `rows[i]` of `argument` belongs to group `groups[i]`.
 #[derive(Clone, Copy)]

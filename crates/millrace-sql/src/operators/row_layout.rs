@@ -1,16 +1,18 @@
-//! How the columns of a key are laid out in state, and how they become columns again.
+//! How columns of keys and of rows are laid out in state, and how they become columns again.
 //!
 //! A key of one column of at most eight bytes a value is a *word*. All else is *bytes*: a key of
 //! one string or binary column is the value itself; several columns are written one behind the
 //! other, each as a byte that says whether there is a value, then the value, little-endian, with a
-//! length of four bytes before strings. The layout is stored in snapshots.
+//! length of four bytes before strings; a map is the number of its entries, in four bytes, and each
+//! entry a row of key and value with its length before it. The layout is stored in snapshots.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, PrimitiveArray, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, MapArray, PrimitiveArray, StringArray,
+    StructArray,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, Time32MillisecondType, Time32SecondType, TimeUnit,
@@ -19,7 +21,8 @@ use arrow::datatypes::{
 };
 use millrace_core::{Error, Result};
 
-use super::fixed::Fixed;
+use super::key_hash::is_key_type;
+
 use millrace_state::codec::{Reader, Writer};
 
 /// Calls `$action::<T>($($argument),*)` for the Arrow type `T` of `$data_type`.
@@ -191,6 +194,17 @@ pub fn column_of_bytes<'a>(
     Ok(Arc::new(texts))
 }
 
+/// Whether [`rows_of`] takes columns of this type.
+pub fn is_supported(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(entry, _) => match entry.data_type() {
+            DataType::Struct(fields) => fields.iter().all(|field| is_supported(field.data_type())),
+            _ => false,
+        },
+        other => is_key_type(other),
+    }
+}
+
 /// Writes rows of several columns to an arena; row `i` is `ends[i - 1]..ends[i]`.
 pub fn rows_of(
     columns: &[ArrayRef],
@@ -218,6 +232,8 @@ enum Field<'a> {
     Decimals(&'a PrimitiveArray<Decimal128Type>),
     Text(&'a StringArray),
     Bytes(&'a BinaryArray),
+    /// With the columns of its entries.
+    Map(&'a MapArray, Vec<Field<'a>>),
 }
 
 impl<'a> Field<'a> {
@@ -226,6 +242,11 @@ impl<'a> Field<'a> {
             DataType::Utf8 => Field::Text(column.as_string()),
             DataType::Binary => Field::Bytes(column.as_binary()),
             DataType::Decimal128(_, _) => Field::Decimals(column.as_primitive()),
+            DataType::Map(_, _) => {
+                let map = column.as_map();
+                let entries = map.entries().columns().iter().map(Field::of);
+                Field::Map(map, entries.collect::<Result<_>>()?)
+            }
             data_type => {
                 let mut words = Vec::with_capacity(column.len());
                 words_of(column, &mut words)?;
@@ -241,6 +262,7 @@ impl<'a> Field<'a> {
             Field::Decimals(column) => column.is_valid(row),
             Field::Text(column) => column.is_valid(row),
             Field::Bytes(column) => column.is_valid(row),
+            Field::Map(column, _) => column.is_valid(row),
         };
         writer.u8(u8::from(valid));
         if !valid {
@@ -248,9 +270,20 @@ impl<'a> Field<'a> {
         }
         match self {
             Field::Words(words, _, bytes) => writer.raw(&words[row].to_le_bytes()[..*bytes]),
-            Field::Decimals(column) => column.value(row).write(writer),
+            Field::Decimals(column) => writer.i128(column.value(row)),
             Field::Text(column) => return sized(column.value(row).as_bytes(), writer),
             Field::Bytes(column) => return sized(column.value(row), writer),
+            Field::Map(column, entries) => {
+                let offsets = column.offsets();
+                let range = offsets[row] as usize..offsets[row + 1] as usize;
+                writer.u32(range.len() as u32);
+                let mut entry = Writer::default();
+                for place in range {
+                    entry.clear();
+                    entries.iter().try_for_each(|field| field.write(place, &mut entry))?;
+                    sized(entry.as_bytes(), writer)?;
+                }
+            }
         }
         Ok(())
     }
@@ -258,7 +291,7 @@ impl<'a> Field<'a> {
 
 fn sized(bytes: &[u8], writer: &mut Writer) -> Result<()> {
     let length =
-        u32::try_from(bytes.len()).map_err(|_| Error::fix_input("a key is longer than 4 GiB"))?;
+        u32::try_from(bytes.len()).map_err(|_| Error::fix_input("a value is longer than 4 GiB"))?;
     writer.u32(length);
     writer.raw(bytes);
     Ok(())
@@ -276,7 +309,7 @@ pub fn columns_of_rows<'a>(
     types: &[DataType],
     rows: impl ExactSizeIterator<Item = &'a [u8]>,
 ) -> Result<Vec<ArrayRef>> {
-    let mut readers: Vec<Reader<'_>> = rows.map(|row| Reader::new(row, "key")).collect();
+    let mut readers: Vec<Reader<'_>> = rows.map(|row| Reader::new(row, "row")).collect();
     let columns = types.iter().map(|data_type| read_column(data_type, &mut readers));
     let columns = columns.collect::<Result<Vec<_>>>()?;
     readers.into_iter().try_for_each(Reader::finish)?;
@@ -307,10 +340,34 @@ fn read_column(data_type: &DataType, readers: &mut [Reader<'_>]) -> Result<Array
         DataType::Decimal128(_, _) => {
             let mut values = Vec::with_capacity(readers.len());
             for reader in readers {
-                values.push(if present(reader)? { Some(i128::read(reader)?) } else { None });
+                values.push(if present(reader)? { Some(reader.i128()?) } else { None });
             }
             let column: PrimitiveArray<Decimal128Type> = values.into_iter().collect();
             Ok(Arc::new(column.with_data_type(data_type.clone())))
+        }
+        DataType::Map(entry, _) => {
+            let DataType::Struct(fields) = entry.data_type() else {
+                return Err(unknown(data_type));
+            };
+            let (mut entries, mut lengths) = (Vec::new(), Vec::with_capacity(readers.len()));
+            for reader in readers {
+                valid.push(present(reader)?);
+                let count = if valid[valid.len() - 1] { reader.u32()? } else { 0 };
+                for _ in 0..count {
+                    let length = reader.u32()? as usize;
+                    entries.push(reader.take(length)?);
+                }
+                lengths.push(count as usize);
+            }
+            let types: Vec<DataType> =
+                fields.iter().map(|field| field.data_type().clone()).collect();
+            let columns = columns_of_rows(&types, entries.into_iter())?;
+            let broken = |cause| Error::restore("a stored map is none").caused_by(cause);
+            let entries = StructArray::try_new(fields.clone(), columns, None).map_err(broken)?;
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            let nulls = Some(NullBuffer::from(valid));
+            let map = MapArray::try_new(Arc::clone(entry), offsets, entries, nulls, false);
+            Ok(Arc::new(map.map_err(broken)?))
         }
         _ => {
             let width = word_bytes(data_type);
@@ -330,5 +387,5 @@ fn read_column(data_type: &DataType, readers: &mut [Reader<'_>]) -> Result<Array
 }
 
 fn unknown(data_type: &DataType) -> Error {
-    Error::report(format!("a column of type {data_type} reached a window aggregation"))
+    Error::report(format!("a column of type {data_type} cannot be kept in state"))
 }
