@@ -4,6 +4,7 @@ mod dead_letters;
 mod joined;
 mod metadata;
 mod unreachable;
+mod upserts;
 mod watermarks;
 
 use crate::harness::{Ended, run_script};

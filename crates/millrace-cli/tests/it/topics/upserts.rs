@@ -1,0 +1,199 @@
+//! Tables of upserts, read and written: every change, and the tables that are made of them.
+//!
+//! `MILLRACE_UPSERT_SEED=N` takes other rows; a failing seed is part of what the test says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use millrace_sim::SimRandom;
+
+use super::with_log;
+use crate::harness::{Running, pause, run_script, script_command};
+use crate::log::Log;
+
+/// What stands under a key: a name and a number.
+type Table = BTreeMap<u64, (String, Option<i64>)>;
+
+const IN: &str = "CREATE TABLE totals (
+        id BIGINT, name STRING NOT NULL, n BIGINT, PRIMARY KEY (id) NOT ENFORCED
+    ) WITH (@, 'topic' = 'in', 'key.format' = 'json', 'value.format' = 'json'";
+
+/// `name` is upper-cased on the way, rows with small numbers stay behind.
+const OUT: &str = "CREATE TABLE large (
+        label STRING, n BIGINT, id BIGINT, PRIMARY KEY (id) NOT ENFORCED
+    ) WITH (@, 'topic' = 'out', 'key.format' = 'json', 'value.format' = 'json',
+        'value.fields-include' = 'EXCEPT_KEY'";
+
+fn upserts(log: &Log, script: &str) -> String {
+    with_log(log, script).replace("'connector' = 'kafka'", "'connector' = 'upsert-kafka'")
+}
+
+/// Appends random changes of `keys` keys to the lines of a producer, and to the table.
+fn change(random: &SimRandom, count: usize, keys: u64, table: &mut Table, lines: &mut String) {
+    for _ in 0..count {
+        let id = random.below(keys);
+        match random.below(10) {
+            0..3 => {
+                table.remove(&id);
+                writeln!(lines, "{{\"id\":{id}}}\tNIL").unwrap();
+            }
+            // As it was, once more.
+            3 if table.contains_key(&id) => push(id, &table[&id], lines),
+            _ => {
+                let number = (random.below(5) > 0).then(|| (random.below(20)) as i64);
+                let row = (format!("name {}", random.below(3)), number);
+                push(id, &row, lines);
+                table.insert(id, row);
+            }
+        }
+    }
+}
+
+fn push(id: u64, (name, n): &(String, Option<i64>), lines: &mut String) {
+    let n = n.map_or("null".to_owned(), |n| n.to_string());
+    writeln!(lines, "{{\"id\":{id}}}\t{{\"id\":{id},\"name\":\"{name}\",\"n\":{n}}}").unwrap();
+}
+
+/// The rows that pass the filter, as they are written.
+fn large(table: &Table) -> BTreeMap<u64, (String, i64)> {
+    let passes = |(id, (name, n)): (&u64, &(String, Option<i64>))| {
+        n.filter(|n| *n >= 10).map(|n| (*id, (name.to_uppercase(), n)))
+    };
+    table.iter().filter_map(passes).collect()
+}
+
+/// The table that the topic `out` holds.
+fn written(log: &Log) -> BTreeMap<u64, (String, i64)> {
+    let text = log.run("consume out --output json -q").expect(0).stdout;
+    let mut table = BTreeMap::new();
+    for line in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let parsed = |field: &str| {
+            let text = record[field].as_str()?;
+            Some(serde_json::from_str::<serde_json::Value>(text).unwrap())
+        };
+        let id = parsed("key").unwrap()["id"].as_u64().unwrap();
+        match parsed("value") {
+            Some(row) => {
+                let label = row["label"].as_str().unwrap().to_owned();
+                table.insert(id, (label, row["n"].as_i64().unwrap()));
+            }
+            None => {
+                table.remove(&id);
+            }
+        }
+    }
+    table
+}
+
+/// Follows changes in CSV (`op,id,name,n`), each of which has to fit what was there.
+fn follow(csv: &str) -> Table {
+    let mut table = Table::new();
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("op,id,name,n"));
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [op, id, name, n] = cells[..] else { panic!("{line}") };
+        let id: u64 = id.parse().unwrap();
+        let row = (name.to_owned(), n.parse::<i64>().ok());
+        match op {
+            "+I" => assert_eq!(table.insert(id, row), None, "{line}"),
+            "+U" => assert!(table.insert(id, row).is_none(), "-U goes before {line}"),
+            "-U" | "-D" => assert_eq!(table.remove(&id), Some(row), "{line}"),
+            other => panic!("{other} is no kind"),
+        }
+    }
+    table
+}
+
+fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    match std::env::var("MILLRACE_UPSERT_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("MILLRACE_UPSERT_SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn changes_make_the_table_that_the_topic_holds_at_any_parallelism_and_batch_size() {
+    for seed in seeds(0..3) {
+        println!("replay with MILLRACE_UPSERT_SEED={seed}");
+        let random = SimRandom::new(seed, "upserts");
+        let log = Log::serve();
+        log.run("topic create in --partitions 3").expect(0);
+        log.run("topic create out --partitions 2").expect(0);
+        let (mut table, mut lines) = (Table::new(), String::new());
+        change(&random, 600, 20, &mut table, &mut lines);
+        log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
+        let parallelism = 1 + random.below(3);
+        let writers = 1 + random.below(3);
+        let batch_rows = [1, 7, 4_096][(random.below(3)) as usize];
+        let script = upserts(
+            &log,
+            &format!(
+                "{IN}, 'scan.bounded.mode' = 'latest-offset');
+                 {OUT}, 'sink.parallelism' = '{writers}');
+                 INSERT INTO large SELECT UPPER(name), n, id FROM totals WHERE n >= 10;
+                 SELECT id, name, n FROM totals;"
+            ),
+        );
+        let arguments = format!(
+            "--output csv --parallelism {parallelism} --batch-rows {batch_rows} \
+             --checkpoint-interval 20ms"
+        );
+        let ended = run_script(log.directory.path(), &script, &arguments).expect(0);
+        assert_eq!(follow(&ended.stdout), table, "seed {seed}, {arguments}");
+        assert_eq!(written(&log), large(&table), "seed {seed}, {writers} writers, {arguments}");
+    }
+}
+
+#[test]
+fn a_job_killed_at_random_moments_keeps_the_table_right() {
+    for seed in seeds(10..12) {
+        println!("replay with MILLRACE_UPSERT_SEED={seed}");
+        let random = SimRandom::new(seed, "upserts");
+        let log = Log::serve();
+        log.run("topic create in --partitions 3").expect(0);
+        log.run("topic create out --partitions 2").expect(0);
+        let mut table = Table::new();
+        let guarantee = ["at-least-once", "exactly-once"][(seed % 2) as usize];
+        let script = upserts(
+            &log,
+            &format!(
+                "{IN});
+                 {OUT}, 'sink.delivery-guarantee' = '{guarantee}',
+                    'sink.transactional-id-prefix' = 'large');
+                 INSERT INTO large SELECT UPPER(name), n, id FROM totals WHERE n >= 10;"
+            ),
+        );
+        let start = |parallelism: u64| {
+            let arguments = format!(
+                "--checkpoint-dir checkpoints --checkpoint-interval 30ms --batch-rows 16 \
+                 --parallelism {parallelism}"
+            );
+            Running::start(&mut script_command(log.directory.path(), &script, &arguments))
+        };
+        for _ in 0..5 {
+            let job = start(1 + random.below(3));
+            for _ in 0..4 {
+                let mut lines = String::new();
+                change(&random, 100, 20, &mut table, &mut lines);
+                log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
+            }
+            pause(random.below(600));
+            job.signal("KILL");
+        }
+        let job = start(2);
+        let mut tries = 0;
+        while written(&log) != large(&table) {
+            tries += 1;
+            assert!(tries < 100, "seed {seed}: {:?} for {:?}", written(&log), large(&table));
+            pause(200);
+        }
+        job.signal("INT");
+        job.end().expect(0);
+        assert_eq!(written(&log), large(&table), "seed {seed}, after its end");
+    }
+}
