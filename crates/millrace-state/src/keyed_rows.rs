@@ -9,6 +9,9 @@ use crate::{PaneKey, PaneRegistry};
 /// The one pane: changelogs know no windows.
 const ALL: PaneKey = PaneKey { pane: 0, first: PaneKey::UNRESTRICTED };
 
+/// A key and its row.
+pub type KeyedRow = (Box<[u8]>, Box<[u8]>);
+
 /// A row of bytes for each key of bytes, with snapshots that hold what changed.
 ///
 /// Callers bring the hashes of keys, which have to be equal for equal keys. Nothing is stored of
@@ -90,10 +93,7 @@ impl KeyedRows {
     ///
     /// # Errors
     /// `Restore` when the bytes are damaged, of a later version or of another layout.
-    pub fn read(
-        chain: &[Vec<u8>],
-        layout: &str,
-    ) -> Result<impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> + use<>> {
+    pub fn read(chain: &[Vec<u8>], layout: &str) -> Result<impl Iterator<Item = KeyedRow> + use<>> {
         let stored = read_chain(chain, layout, StoredRows::default)?;
         Ok(stored.panes.into_values().flat_map(StoredRows::into_entries))
     }

@@ -32,6 +32,6 @@ pub use byte_keys::{ByteKeys, ByteKeysCopy, read_byte_keys};
 pub use changes::{CHUNK_ROWS, ChangedChunks};
 pub use dense_index::DenseIndex;
 pub use entry_table::{EntryCopy, EntryRows, EntryTable};
-pub use keyed_rows::KeyedRows;
+pub use keyed_rows::{KeyedRow, KeyedRows};
 pub use panes::{PaneKey, PaneRegistry};
 pub use snapshot::{PaneRows, PaneTable, RestoredPanes, read_chain};

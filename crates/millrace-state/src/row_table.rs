@@ -5,6 +5,7 @@ use millrace_core::{Error, Result};
 use crate::ByteKeys;
 use crate::byte_keys::{ByteKeysCopy, read_byte_keys};
 use crate::codec::{Reader, Writer};
+use crate::keyed_rows::KeyedRow;
 use crate::snapshot::{PaneRows, PaneTable};
 
 /// A dense table of byte rows by byte keys.
@@ -230,15 +231,18 @@ impl PaneTable for RowTable {
     }
 }
 
+/// A key and its value, if it has one.
+type StoredRow = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// The rows of a [`RowTable`] as they are read back.
 #[derive(Debug, Default)]
 pub(crate) struct StoredRows {
-    rows: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    rows: Vec<StoredRow>,
 }
 
 impl StoredRows {
     /// Keys and values of those that have one.
-    pub fn into_entries(self) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> {
+    pub fn into_entries(self) -> impl Iterator<Item = KeyedRow> {
         self.rows.into_iter().filter_map(|(key, value)| Some((key, value?)))
     }
 }

@@ -9,7 +9,7 @@ use millrace_connect::registry::connector;
 use millrace_connect::{Options, SinkTable, SourceTable, TableSpec};
 use millrace_core::seam::Seams;
 use millrace_core::{
-    BadRecord, Batch, Columns, OperatorId, Prepared, Read, ReaderContext, Result, Sink,
+    BadRecord, Batch, Columns, OperatorId, Prepared, Read, ReaderContext, Result, RowKinds, Sink,
     SinkContext, SinkWriter, Source, Split, Subtask,
 };
 
@@ -50,6 +50,8 @@ pub fn context(batch_rows: usize) -> ReaderContext {
 #[derive(Debug, Default, PartialEq)]
 pub struct Content {
     pub rows: Vec<String>,
+    /// The rows of changelogs with their kinds.
+    pub changes: Vec<String>,
     pub bad: Vec<BadRecord>,
 }
 
@@ -79,7 +81,12 @@ pub async fn read_all(
                     if let Some(batch) = batch.rows {
                         let columns: Columns = batch.downcast().unwrap();
                         rows += columns.rows.num_rows();
-                        content.rows.extend(rows_as_text(&columns.rows));
+                        let text = rows_as_text(&columns.rows);
+                        for (kind, row) in columns.kinds.iter().flat_map(RowKinds::iter).zip(&text)
+                        {
+                            content.changes.push(format!("{kind} {row}"));
+                        }
+                        content.rows.extend(text);
                     }
                     assert!(rows > 0 && rows <= batch_rows, "{rows} rows of {batch_rows}");
                 }

@@ -17,8 +17,8 @@ use millrace_core::{
     Batch, Collector, Columns, DropReason, Error, Operator, OperatorContext, Port, Restored,
     Result, RowKind, RowKinds, Snapshot, SnapshotRequest,
 };
-use millrace_state::KeyedRows;
 use millrace_state::hash::OwnedKeys;
+use millrace_state::{KeyedRow, KeyedRows};
 
 use super::key_hash::hash_keys;
 use super::row_layout::{columns_of_rows, rows_of};
@@ -190,7 +190,7 @@ impl ChangelogNormalize {
     }
 
     /// Adds stored rows whose keys this subtask owns.
-    fn adopt(&mut self, entries: &[(Box<[u8]>, Box<[u8]>)], owned: &OwnedKeys) -> Result<()> {
+    fn adopt(&mut self, entries: &[KeyedRow], owned: &OwnedKeys) -> Result<()> {
         let rows = entries.iter().map(|(_, row)| &row[..]);
         let columns = columns_of_rows(&self.spec.types(), rows)?;
         let keys: Vec<ArrayRef> =

@@ -104,20 +104,3 @@ fn metadata_that_is_not_there_or_only_read_is_refused_with_its_place() {
         assert!(ended.stderr.contains(wanted), "{wanted}\n{}", ended.stderr);
     }
 }
-
-#[test]
-fn a_topic_of_upserts_is_refused_as_a_source_with_what_to_do_instead() {
-    let log = Log::serve();
-    let script = "
-        CREATE TABLE totals (city STRING, n INT, PRIMARY KEY (city) NOT ENFORCED) WITH (
-            'connector' = 'upsert-kafka', 'topic' = 't', 'key.format' = 'json', 'value.format' = 'json');
-        SELECT city FROM totals;";
-    let ended = job(&log, script, "").expect(2);
-    assert_eq!(
-        ended.stderr,
-        "error: table `totals` cannot be read: a topic of upserts is a changelog, and queries over \
-         changelogs are not supported yet\n --> job.sql:2:22\n  |\n2 |         CREATE TABLE totals (city \
-         STRING, n INT, PRIMARY KEY (city) NOT ENFORCED) WITH (\n  |                      ^^^^^^\n  \
-         hint: to read its messages as they come, declare a table with 'connector' = 'kafka'\n"
-    );
-}

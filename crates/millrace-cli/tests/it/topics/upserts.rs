@@ -127,25 +127,27 @@ fn changes_make_the_table_that_the_topic_holds_at_any_parallelism_and_batch_size
         let (mut table, mut lines) = (Table::new(), String::new());
         change(&random, 600, 20, &mut table, &mut lines);
         log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
-        let parallelism = 1 + random.below(3);
-        let writers = 1 + random.below(3);
-        let batch_rows = [1, 7, 4_096][(random.below(3)) as usize];
-        let script = upserts(
-            &log,
-            &format!(
+        // With more writers than readers the order of a key's changes is soonest lost.
+        let (parallelism, writers, batch_rows) =
+            [(1, 3, 1), (3, 2, 7), (2, 1, 4_096)][(seed % 3) as usize];
+        let job = |query: &str| {
+            let script = format!(
                 "{IN}, 'scan.bounded.mode' = 'latest-offset');
                  {OUT}, 'sink.parallelism' = '{writers}');
-                 INSERT INTO large SELECT UPPER(name), n, id FROM totals WHERE n >= 10;
-                 SELECT id, name, n FROM totals;"
-            ),
-        );
-        let arguments = format!(
-            "--output csv --parallelism {parallelism} --batch-rows {batch_rows} \
-             --checkpoint-interval 20ms"
-        );
-        let ended = run_script(log.directory.path(), &script, &arguments).expect(0);
-        assert_eq!(follow(&ended.stdout), table, "seed {seed}, {arguments}");
-        assert_eq!(written(&log), large(&table), "seed {seed}, {writers} writers, {arguments}");
+                 {query}"
+            );
+            let arguments = format!(
+                "--output csv --parallelism {parallelism} --batch-rows {batch_rows} \
+                 --checkpoint-interval 20ms --checkpoint-dir {}",
+                query.len()
+            );
+            run_script(log.directory.path(), &upserts(&log, &script), &arguments).expect(0)
+        };
+        // Each alone, since what one sink needs the other gets too.
+        let shown = job("SELECT id, name, n FROM totals;");
+        assert_eq!(follow(&shown.stdout), table, "seed {seed}, parallelism {parallelism}");
+        job("INSERT INTO large SELECT UPPER(name), n, id FROM totals WHERE n >= 10;");
+        assert_eq!(written(&log), large(&table), "seed {seed}, {parallelism} to {writers}");
     }
 }
 
@@ -168,6 +170,7 @@ fn a_job_killed_at_random_moments_keeps_the_table_right() {
                  INSERT INTO large SELECT UPPER(name), n, id FROM totals WHERE n >= 10;"
             ),
         );
+        let mut resumed = 0;
         let start = |parallelism: u64| {
             let arguments = format!(
                 "--checkpoint-dir checkpoints --checkpoint-interval 30ms --batch-rows 16 \
@@ -182,9 +185,11 @@ fn a_job_killed_at_random_moments_keeps_the_table_right() {
                 change(&random, 100, 20, &mut table, &mut lines);
                 log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
             }
-            pause(random.below(600));
+            pause(200 + random.below(1_200));
             job.signal("KILL");
+            resumed += usize::from(job.end().stderr.contains("going on from checkpoint"));
         }
+        assert!(resumed > 1, "seed {seed}: the job was killed before its checkpoints");
         let job = start(2);
         let mut tries = 0;
         while written(&log) != large(&table) {
@@ -196,4 +201,61 @@ fn a_job_killed_at_random_moments_keeps_the_table_right() {
         job.end().expect(0);
         assert_eq!(written(&log), large(&table), "seed {seed}, after its end");
     }
+}
+
+#[test]
+fn what_cannot_follow_changes_is_refused_with_its_place() {
+    let log = Log::serve();
+    for (tables, query, wanted) in [
+        (
+            "CREATE TABLE files (id BIGINT) WITH ('connector' = 'filesystem', 'path' = 'f', 'format' = 'csv');",
+            "INSERT INTO files SELECT id FROM totals;",
+            "error: `files` takes new rows only, and the query's rows change: connector `filesystem` \
+             cannot update or delete\n --> job.sql:5:13",
+        ),
+        (
+            "CREATE TABLE names (name STRING, n BIGINT, PRIMARY KEY (name) NOT ENFORCED)
+                WITH (@, 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json');",
+            "INSERT INTO names SELECT name, n FROM totals;",
+            "error: the primary key of `names` does not hold `id`, by which the query's rows are told \
+             apart\n --> job.sql:6:13",
+        ),
+        (
+            "CREATE TABLE twice (id BIGINT, n BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+                WITH (@, 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json');",
+            "INSERT INTO twice SELECT id * 2, n FROM totals;",
+            "error: the primary key of `twice` does not hold `id`",
+        ),
+        (
+            "CREATE TABLE timed (id BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at,
+                PRIMARY KEY (id) NOT ENFORCED)
+                WITH (@, 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json');",
+            "SELECT * FROM timed;",
+            "error: `timed` has a watermark, and its rows change\n --> job.sql:4:14",
+        ),
+        (
+            "CREATE TABLE late (id BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+                WITH (@, 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json',
+                'scan.startup.mode' = 'latest-offset');",
+            "SELECT * FROM late;",
+            "error: option `scan.startup.mode` cannot be set for connector `upsert-kafka`",
+        ),
+    ] {
+        let script = upserts(&log, &format!("{IN});\n{tables}\n{query}"));
+        let ended = run_script(log.directory.path(), &script, "").expect(2);
+        assert!(ended.stderr.contains(wanted), "{wanted}\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn explain_shows_the_kinds_of_changes() {
+    let log = Log::serve();
+    let script = |query: &str| upserts(&log, &format!("{IN});\n{OUT});\nEXPLAIN {query}"));
+    let explained =
+        |query: &str| run_script(log.directory.path(), &script(query), "").expect(0).stdout;
+    let all = explained("INSERT INTO large SELECT name, n, id FROM totals WHERE n > 1;");
+    assert!(all.contains("changelog normalize by id"), "{all}");
+    assert!(all.contains("changes: +I, -U, +U, -D"), "{all}");
+    let upserts = explained("INSERT INTO large SELECT name, n, id FROM totals;");
+    assert!(upserts.contains("changes: +I, +U, -D") && !upserts.contains("-U"), "{upserts}");
 }

@@ -14,6 +14,7 @@ use millrace_log::{Broker, BrokerConfig, Server};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::harness;
@@ -58,6 +59,17 @@ fn embedded_log() -> String {
 pub fn fresh(name: &str) -> String {
     let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("{name}-{}-{nanos}", std::process::id())
+}
+
+/// Writes a record to the first partition of a topic.
+pub fn produce(brokers: &str, topic: &str, key: Option<&str>, value: Option<&str>) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let record = BaseRecord::<str, str>::to(topic).partition(0);
+    let record = key.into_iter().fold(record, BaseRecord::key);
+    let record = value.into_iter().fold(record, BaseRecord::payload);
+    producer.send(record).unwrap();
+    producer.flush(Duration::from_secs(20)).unwrap();
 }
 
 /// A table of one number, written as JSON to `topic`.
