@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use millrace_connect::kafka::{Relay, Relayed};
 use millrace_core::Error;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,28 +17,35 @@ use crate::failure::Failure;
 /// How long a request may take before it has failed.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Passes what the client logs to the log of the process, which shows it with `MILLRACE_LOG=debug`:
-/// what matters comes back as an error of the call that met it.
+/// What a client of this process hears. What it logs goes to the log of the process, which shows it
+/// with `MILLRACE_LOG=debug`: what matters comes back as an error of the call that met it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LogContext;
+pub(super) struct LogContext {
+    relay: Option<Relay>,
+}
 
-/// Why a log turned a client of this process away. The client goes on trying, and the call that
-/// waits for it hears only that it took too long.
-static TURNED_AWAY: Mutex<Option<String>> = Mutex::new(None);
+/// What encrypts the connections of this process and logs them in. The client goes on trying when a
+/// log turns it away, and the call that waits for it hears only that it took too long: these know why.
+static RELAYS: Mutex<Vec<Relay>> = Mutex::new(Vec::new());
 
-/// The reason in a message of the client about a connection that failed, if it is one of proof or
-/// encryption.
-fn reason_in(facility: &str, message: &str) -> Option<String> {
-    let start = ["SASL ", "SSL "].iter().find_map(|word| message.find(word))?;
-    let reason = message[start..].split(" (after ").next()?;
-    (facility == "FAIL").then(|| reason.trim_end_matches('.').to_owned())
+impl LogContext {
+    /// The context of clients whose connections go through `relay`.
+    pub(super) fn new(relay: Option<Relay>) -> Self {
+        if let Some(relay) = &relay {
+            RELAYS.lock().expect("no holder panics").push(relay.clone());
+        }
+        LogContext { relay }
+    }
+}
+
+impl Relayed for LogContext {
+    fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
 }
 
 impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if let Some(reason) = reason_in(facility, message) {
-            *TURNED_AWAY.lock().expect("no holder panics") = Some(reason);
-        }
         tracing::debug!(?level, facility, "{message}");
     }
 
@@ -74,18 +82,21 @@ impl From<KafkaError> for Failure {
 pub(super) fn refused(doing: impl Into<String>, code: RDKafkaErrorCode) -> Failure {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
     if let BrokerTransportFailure | AllBrokersDown | OperationTimedOut = code
-        && let Some(reason) = TURNED_AWAY.lock().expect("no holder panics").clone()
+        && let Some(trouble) = trouble()
     {
-        return Failure::operation(&Error::retry(doing).caused_by(reason).hint(
-            "who the client is and what it speaks is said by `--property security.protocol=…`, \
-             `sasl.mechanism`, `sasl.username` and `sasl.password`",
-        ));
+        return Failure::operation(&trouble.context(doing.into()));
     }
     let error = Error::retry(doing).caused_by(code_text(code));
     Failure::operation(&match hint(code) {
         Some(hint) => error.hint(hint),
         None => error,
     })
+}
+
+/// Why a log turned a client of this process away, or did not answer it.
+fn trouble() -> Option<Error> {
+    let relays = RELAYS.lock().expect("no holder panics");
+    relays.iter().find_map(|relay| relay.refusal().or_else(|| relay.trouble()))
 }
 
 /// What an error code means, in the words of the client.
@@ -156,18 +167,6 @@ fn hint(code: RDKafkaErrorCode) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn why_a_client_was_turned_away_is_found_in_what_it_logs() {
-        let message = "[thrd:sasl_plaintext://h:1/bootstrap]: sasl_plaintext://h:1/bootstrap: SASL \
-            authentication error: Invalid username or password (after 3ms in state AUTH_REQ)";
-        assert_eq!(
-            reason_in("FAIL", message).unwrap(),
-            "SASL authentication error: Invalid username or password"
-        );
-        assert_eq!(reason_in("FAIL", "h:1/bootstrap: Connect to h:1 failed (after 0ms)"), None);
-        assert_eq!(reason_in("REQTMOUT", message), None);
-    }
 
     #[test]
     fn codes_are_told_in_lower_case_without_their_wrapping() {

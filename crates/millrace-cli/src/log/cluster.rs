@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_core::Error;
+use millrace_connect::kafka::{Relay, create, try_out};
 use millrace_core::seam::Seams;
+use millrace_core::{Error, ErrorKind};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,9 +18,6 @@ use crate::failure::Failure;
 
 /// Where a log listens unless told otherwise.
 const DEFAULT_BOOTSTRAP: &str = "127.0.0.1:9092";
-
-/// So many messages of a client are heard after a request that failed.
-const MESSAGES_HEARD: usize = 100;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +34,9 @@ pub(super) fn default_bootstrap() -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {
     bootstrap: String,
+    /// But those of encryption and login.
     properties: Vec<(String, String)>,
+    context: LogContext,
 }
 
 /// A topic, as the log describes it.
@@ -75,13 +75,26 @@ impl Cluster {
         properties: Vec<(String, String)>,
         seams: &Seams,
     ) -> Result<Cluster, Failure> {
+        let taken = Relay::of_properties(properties);
+        let (relay, properties) = taken.map_err(|error| Failure::misuse(error.full_report()))?;
         connect(&bootstrap, seams).await?;
-        Ok(Cluster { bootstrap, properties })
+        // Whoever is turned away is told now, and does not wait for a client that tries on.
+        if let Err(error) = try_out(&bootstrap, relay.as_ref()).await
+            && error.kind() == ErrorKind::FixInput
+        {
+            return Err(Failure::operation(&error));
+        }
+        Ok(Cluster { bootstrap, properties, context: LogContext::new(relay) })
     }
 
     /// Its address, for messages.
     pub(super) fn address(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// What its clients hear, and how they are encrypted and logged in.
+    pub(super) fn context(&self) -> LogContext {
+        self.context.clone()
     }
 
     /// The configuration of a client: `more`, with the user's properties over it.
@@ -102,14 +115,14 @@ impl Cluster {
         &self,
         more: &[(&str, &str)],
     ) -> Result<Arc<BaseConsumer<LogContext>>, Failure> {
-        let consumer = self.config(more).create_with_context(LogContext);
+        let consumer = create(&self.config(more), self.context());
         consumer.map(Arc::new).map_err(|error| failed("cannot make a consumer", &error))
     }
 
     /// A client for what is not reading or writing.
     pub(super) fn admin(&self) -> Result<AdminClient<LogContext>, Failure> {
-        let admin = self.config(&[]).create_with_context(LogContext);
-        admin.map_err(|error| failed("cannot make a client", &error))
+        create(&self.config(&[]), self.context())
+            .map_err(|error| failed("cannot make a client", &error))
     }
 
     /// All topics by name, also those that the log keeps for itself.
@@ -118,13 +131,8 @@ impl Cluster {
         consumer: &BaseConsumer<LogContext>,
     ) -> Result<Vec<Topic>, Failure> {
         let doing = || format!("cannot list the topics of `{}`", self.bootstrap);
-        let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| {
-            // What the client logged waits to be heard, and may say why nobody answered.
-            for _ in 0..MESSAGES_HEARD {
-                let _ = consumer.poll(Duration::ZERO);
-            }
-            failed(doing(), &error)
-        })?;
+        let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT);
+        let metadata = metadata.map_err(|error| failed(doing(), &error))?;
         let mut topics = Vec::new();
         for topic in metadata.topics() {
             if let Some(error) = topic.error() {

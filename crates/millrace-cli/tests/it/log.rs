@@ -3,6 +3,7 @@
 mod access;
 mod groups;
 mod mirror;
+mod secure;
 
 use std::io::Write;
 use std::path::Path;

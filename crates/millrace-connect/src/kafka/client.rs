@@ -146,7 +146,7 @@ impl ClientProperties {
                 Ok(answer) => return Ok(answer),
                 Err(cause) => cause,
             };
-            if let Some(error) = self.turned_away() {
+            if let Some(error) = self.turned_away(wait == FIRST_WAIT) {
                 return Err(error.context(doing()));
             }
             let now = clock.elapsed();
@@ -158,12 +158,13 @@ impl ClientProperties {
         }
     }
 
-    /// Why brokers do not answer this client, if it is for good. Blocks.
-    fn turned_away(&self) -> Option<Error> {
+    /// Why brokers do not answer this client, if it is for good. Without a relay, it is found out by
+    /// a connection for that, if `connects` allows it. Blocks.
+    fn turned_away(&self, connects: bool) -> Option<Error> {
         match (self.relay(), self.named_brokers()) {
             (Some(relay), _) => relay.refusal(),
-            (None, Some(brokers)) => diagnose(brokers),
-            (None, None) => None,
+            (None, Some(brokers)) if connects => diagnose(brokers),
+            (None, _) => None,
         }
     }
 }

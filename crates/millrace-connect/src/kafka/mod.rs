@@ -33,7 +33,7 @@ use self::consumer::Consumers;
 use self::offsets::Bounds;
 use self::options::TableOptions;
 use self::properties::ClientProperties;
-pub use self::relay::{ClientPairs, NativeClient, Relay, Relayed, create};
+pub use self::relay::{ClientPairs, NativeClient, Relay, Relayed, create, try_out};
 use self::rows::{Reading, TableRows};
 pub use self::sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
 use self::source::TopicSource;

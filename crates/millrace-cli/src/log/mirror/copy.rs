@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_connect::kafka::create;
 use millrace_core::Error;
 use millrace_core::seam::Clock;
 use rdkafka::consumer::BaseConsumer;
@@ -313,8 +314,7 @@ fn producer(target: &Cluster, name: &str) -> Result<BaseProducer<Delivery>, Fail
         // How large a record may be is the business of the topic that it goes to.
         ("message.max.bytes", "1000000000"),
     ]);
-    config
-        .create_with_context(Delivery::default())
+    create(&config, Delivery::new(target.context()))
         .map_err(|error| failed("cannot make a producer", &error))
 }
 

@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use millrace_connect::kafka::{Relay, Relayed};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -15,6 +16,7 @@ use crate::log::client::LogContext;
 /// their lane; those of one lane are acknowledged in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
+    context: LogContext,
     state: Mutex<State>,
 }
 
@@ -35,6 +37,10 @@ struct Lane {
 pub(super) const MAP_ENTRY: usize = usize::MAX;
 
 impl Delivery {
+    pub(super) fn new(context: LogContext) -> Self {
+        Delivery { context, ..Delivery::default() }
+    }
+
     /// Notes that a record is about to be sent.
     pub(super) fn send(&self, lane: usize, source: i64) {
         self.change(|state| {
@@ -75,11 +81,17 @@ impl State {
 
 impl ClientContext for Delivery {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        LogContext.log(level, facility, message);
+        self.context.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        LogContext.error(error, reason);
+        self.context.error(error, reason);
+    }
+}
+
+impl Relayed for Delivery {
+    fn relay(&self) -> Option<&Relay> {
+        self.context.relay()
     }
 }
 

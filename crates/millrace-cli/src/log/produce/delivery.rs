@@ -1,5 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 
+use millrace_connect::kafka::{Relay, Relayed};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -20,6 +21,7 @@ pub(super) struct Counts {
 /// Notes what becomes of each record. Records carry the number of their line.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
+    context: LogContext,
     state: Mutex<State>,
 }
 
@@ -30,6 +32,10 @@ struct State {
 }
 
 impl Delivery {
+    pub(super) fn new(context: LogContext) -> Self {
+        Delivery { context, ..Delivery::default() }
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).counts
     }
@@ -42,11 +48,17 @@ impl Delivery {
 
 impl ClientContext for Delivery {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        LogContext.log(level, facility, message);
+        self.context.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        LogContext.error(error, reason);
+        self.context.error(error, reason);
+    }
+}
+
+impl Relayed for Delivery {
+    fn relay(&self) -> Option<&Relay> {
+        self.context.relay()
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use millrace_connect::kafka::create;
 use millrace_core::Error;
 use millrace_core::seam::Seams;
 use rdkafka::error::KafkaError;
@@ -121,8 +122,7 @@ fn producer(
             config.set("transaction.timeout.ms", "900000");
         }
     }
-    config
-        .create_with_context(Delivery::default())
+    create(&config, Delivery::new(cluster.context()))
         .map_err(|error| failed("cannot make a producer", &error))
 }
 

@@ -13,7 +13,7 @@ fn user(directory: &Path, arguments: &str, password: &str) -> Ended {
 }
 
 /// A log with users `root` and `ann`, whose passwords are their names twice.
-fn guarded(options: &str) -> Log {
+pub fn guarded(options: &str) -> Log {
     let directory = tempfile::tempdir().unwrap();
     for name in ["root", "ann"] {
         user(directory.path(), &format!("add {name}"), &format!("{name}{name}\n")).expect(0);
@@ -31,7 +31,7 @@ fn being(user: &str, password: &str) -> String {
 }
 
 /// The certificate and key that the tests of the embedded log have.
-fn certificate(file: &str) -> PathBuf {
+pub fn certificate(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../millrace-log/tests/it/certificates").join(file)
 }
 

@@ -45,7 +45,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use millrace_core::seam::{Clock, Seams};
-use millrace_core::{Error, Result};
+use millrace_core::{Error, ErrorKind, Result};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
@@ -175,19 +175,6 @@ impl Relay {
         }
     }
 
-    /// Connects to one of these brokers, to see whether it lets this client in.
-    ///
-    /// # Errors
-    /// Why not: `FixInput` when they turn it away, `Retry` when none answers.
-    pub async fn try_out(&self, bootstrap_servers: &str) -> Result<()> {
-        let security = self.0.security.clone();
-        let mut wire = WireClient::new(bootstrap_servers, security, Arc::clone(&self.0.clock));
-        match wire.try_out().await {
-            Ok(()) => Ok(()),
-            Err(Fault::Lasting(error) | Fault::Passing(error)) => Err(error),
-        }
-    }
-
     /// Begins to relay between `client` and the broker called `name` (`HOST:PORT`) at `address`.
     fn connect(&self, client: UnixStream, address: SocketAddr, name: String) -> io::Result<()> {
         let shared = Arc::clone(&self.0);
@@ -273,13 +260,23 @@ fn runtime() -> io::Result<&'static Runtime> {
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
+/// Connects to one of these brokers, to see whether it lets in a client with this relay, or without
+/// one.
+///
+/// # Errors
+/// Why not: `FixInput` when it turns the client away or speaks otherwise, `Retry` when none answers.
+pub async fn try_out(bootstrap_servers: &str, relay: Option<&Relay>) -> Result<()> {
+    let security = relay.map(|relay| relay.security().clone()).unwrap_or_default();
+    let mut wire = WireClient::new(bootstrap_servers, security, Seams::system().clock);
+    match wire.try_out().await {
+        Ok(()) => Ok(()),
+        Err(Fault::Lasting(error) | Fault::Passing(error)) => Err(error),
+    }
+}
+
 /// Finds out why brokers do not answer a client that neither encrypts nor logs in, if that is why.
 /// Blocks.
 pub(crate) fn diagnose(bootstrap_servers: &str) -> Option<Error> {
-    let clock = Seams::system().clock;
-    let mut wire = WireClient::new(bootstrap_servers, Security::default(), clock);
-    match runtime().ok()?.block_on(wire.try_out()) {
-        Err(Fault::Lasting(error)) => Some(error),
-        _ => None,
-    }
+    let tried = runtime().ok()?.block_on(try_out(bootstrap_servers, None));
+    tried.err().filter(|error| error.kind() == ErrorKind::FixInput)
 }

@@ -81,7 +81,8 @@ impl WireClient {
             Ok(_) => return Ok(()),
             Err(fault) => fault,
         };
-        if let (Fault::Passing(_), None) = (&fault, &self.security.login) {
+        // Brokers that want a login close the connection at the first request that is none.
+        if fault.is_closed() && self.security.login.is_none() {
             for address in self.bootstrap.clone() {
                 if let Some(mechanisms) = self.logins_of(&address).await {
                     let error = Error::fix_input(format!("the broker `{address}` wants a login"));

@@ -1,5 +1,6 @@
 //! Whether an error goes away by waiting.
 
+use std::io;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -25,6 +26,16 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
+    /// Whether the other side closed the connection.
+    pub fn is_closed(&self) -> bool {
+        let (Fault::Passing(error) | Fault::Lasting(error)) = self;
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+        cause.map(io::Error::kind).is_some_and(|kind| {
+            use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+            matches!(kind, BrokenPipe | ConnectionReset | UnexpectedEof)
+        })
+    }
+
     /// The fault for an error code of a broker's answer.
     pub fn of(code: ResponseError, doing: &str) -> Self {
         let error = |kind| Error::new(kind, format!("cannot {doing}")).caused_by(code);
