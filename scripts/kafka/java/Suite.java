@@ -19,7 +19,7 @@ import java.util.Map;
  */
 public final class Suite {
     private static final List<Class<?>> CASES =
-            List.of(RecordCases.class, GroupCases.class, QueueCases.class, TransactionCases.class,
+            List.of(RecordCases.class, GroupCases.class, MixedGroupCases.class, QueueCases.class, TransactionCases.class,
                     TransactionVersionCases.class, AdminCases.class, WireCases.class);
     /** Those of a broker that asks clients who they are. */
     private static final List<Class<?>> SECURITY_CASES = List.of(SecurityCases.class, AccessCases.class);

@@ -107,6 +107,9 @@ impl Coordinator {
     ) -> Turn {
         let mut turn = Turn::new(self.config, now);
         match self.groups.get_mut(group) {
+            Some(Group { consumers: Some(consumers), .. }) => {
+                turn.answer(ticket, consumers.classic_sync(sync, now.elapsed_ms));
+            }
             Some(group) => group.sync(sync, ticket, &mut turn),
             None => {
                 let code = unknown_member(group);
@@ -126,7 +129,10 @@ impl Coordinator {
     ) -> Result<(), ResponseError> {
         let mut turn = Turn::new(self.config, now);
         let known = self.groups.get_mut(group).ok_or_else(|| unknown_member(group))?;
-        let result = known.heartbeat(member, &mut turn);
+        let result = match &mut known.consumers {
+            Some(consumers) => consumers.classic_heartbeat(member, now.elapsed_ms),
+            None => known.heartbeat(member, &mut turn),
+        };
         self.set_timer(group);
         result
     }
@@ -154,6 +160,7 @@ impl Coordinator {
         for (member_id, instance_id) in members {
             results.push(known.leave(member_id, instance_id.as_ref(), &mut turn));
         }
+        known.downgrade_if_all_classic(&mut turn);
         self.set_timer(group);
         Ok((results, turn))
     }

@@ -44,7 +44,7 @@
 //!   log, and are rebuilt from there.
 //!
 //! Groups of the newer protocol, whose partitions the coordinator divides, are in [`consumer`]; they
-//! keep their offsets in the same way.
+//! keep their offsets in the same way, and may have members of the classic protocol too.
 //!
 //! Source: Kafka's classic group protocol (KIP-62, KIP-134, KIP-345, KIP-394, KIP-429, KIP-447,
 //! KIP-559, KIP-814).

@@ -97,13 +97,20 @@ impl Groups {
     }
 
     /// Joins a group; `join.new_member_id` is filled in here.
-    pub(crate) async fn join(&self, group: &StrBytes, mut join: Join) -> Answer {
+    pub(crate) async fn join(
+        &self,
+        group: &StrBytes,
+        mut join: Join,
+        source: &dyn TopicSource,
+    ) -> Answer {
         let name = join.instance_id.as_ref().unwrap_or(&join.client_id);
         let id = format!("{}-{}", name.as_str(), self.random_uuid());
         join.new_member_id = StrBytes::from_string(id);
         let member_id = join.member_id.clone();
-        let answer =
-            self.ask(|coordinator, ticket, now| coordinator.join(group, &join, ticket, now));
+        let answer = self.ask(|coordinator, ticket, now| {
+            let divided = coordinator.classic_join(group, &join, ticket, source, now);
+            divided.unwrap_or_else(|| coordinator.join(group, &join, ticket, now))
+        });
         let code = ResponseError::CoordinatorNotAvailable;
         answer.await.unwrap_or(Answer::JoinRefused { member_id, code })
     }
@@ -154,9 +161,8 @@ impl Groups {
     ) -> Result<Told> {
         let mut inner = self.shared.lock();
         let now = moment(&self.shared.seams);
-        let (told, record) = inner.coordinator.consumer_beat(group, beat, source, now)?;
-        self.shared.rearm(&mut inner);
-        self.shared.keep(&mut inner, record.into_iter().collect(), None, now)?;
+        let (told, turn) = inner.coordinator.consumer_beat(group, beat, source, now)?;
+        self.shared.settle(&mut inner, turn)?;
         Ok(told)
     }
 

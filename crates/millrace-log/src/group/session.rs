@@ -66,6 +66,7 @@ impl Group {
         let now_ms = turn.now.elapsed_ms;
         if let Some(consumers) = &mut self.consumers {
             consumers.expire(&self.id, now_ms);
+            self.downgrade_if_all_classic(turn);
         }
         let is_due = |deadline_ms: Option<i64>| deadline_ms.is_some_and(|due_ms| due_ms <= now_ms);
 

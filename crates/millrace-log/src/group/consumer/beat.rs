@@ -98,8 +98,9 @@ impl Consumers {
         if let (Some(instance), Some(holder)) = (&beat.instance_id, holder)
             && holder != beat.member_id
         {
-            let gone = self.members.get(&holder).map(|member| member.epoch);
-            if gone != Some(LEAVES_FOR_A_WHILE) {
+            let may_go =
+                |member: &Member| member.epoch == LEAVES_FOR_A_WHILE || member.classic.is_some();
+            if !self.members.get(&holder).is_some_and(may_go) {
                 let reason = format!(
                     "Static member {} with instance id {} cannot join the group because the \
                      instance id is owned by member {}.",
@@ -109,14 +110,7 @@ impl Consumers {
                 );
                 return Err(LogError::rejected(ResponseError::UnreleasedInstanceId, reason));
             }
-            if let Some(old) = self.members.remove(&holder) {
-                let next = Member { id: beat.member_id.clone(), epoch: 0, ..old };
-                self.members.insert(beat.member_id.clone(), next);
-            }
-            if let Some(parts) = self.target.remove(&holder) {
-                self.target.insert(beat.member_id.clone(), parts);
-            }
-            self.instances.insert(instance.clone(), beat.member_id.clone());
+            self.replace(&holder, &beat.member_id);
         }
         match self.members.get_mut(&beat.member_id) {
             // It has begun anew, with nothing.
@@ -186,7 +180,8 @@ impl Consumers {
     /// Takes down what the member says of itself. Another subscription asks for a new assignment.
     fn update(&mut self, beat: &Beat, pattern: Option<Option<Pattern>>, now_ms: i64) {
         let Some(member) = self.members.get_mut(&beat.member_id) else { return };
-        member.session_deadline_ms = now_ms.saturating_add(SESSION_TIMEOUT_MS);
+        member.classic = None;
+        member.keep_alive(now_ms);
         member.client_id = beat.client_id.clone();
         member.host = beat.host.clone();
         if beat.instance_id.is_some() {

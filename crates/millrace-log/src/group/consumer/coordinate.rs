@@ -3,58 +3,116 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
-use super::beat::{Beat, Told};
+use super::beat::{Beat, LEAVES, Told};
 use super::{Consumers, TopicSource};
 use crate::error::{LogError, Result};
-use crate::group::command::Moment;
+use crate::group::command::{Join, Moment, Ticket, Turn};
 use crate::group::coordinator::Coordinator;
+use crate::group::join::refuse;
 use crate::group::record::{GroupRecord, StoredEpoch};
 use crate::group::state::State;
 
 impl Coordinator {
-    /// Takes a member's heartbeat, and gives the record to be written with its answer, if any.
+    /// Takes a member's heartbeat, and gives what is to be written before it is told anything.
     ///
     /// # Errors
-    /// The code for the member; the group has members of the classic protocol.
+    /// The code for the member; the group has members who are no consumers.
     pub(in crate::group) fn consumer_beat(
         &mut self,
         group_id: &StrBytes,
         beat: &Beat,
         source: &dyn TopicSource,
         now: Moment,
-    ) -> Result<(Told, Option<GroupRecord>)> {
+    ) -> Result<(Told, Turn)> {
+        let mut turn = Turn::new(*self.config(), now);
         let joins = beat.epoch == 0;
         let is_divided = self.group(group_id).is_some_and(|group| group.consumers().is_some());
         if !joins && !is_divided {
+            // A group that went back to the classic protocol without it: it is to join anew.
+            let code = match self.group(group_id) {
+                Some(_) => ResponseError::UnknownMemberId,
+                None => ResponseError::GroupIdNotFound,
+            };
             let reason = format!("Group {} not found.", group_id.escape_debug());
-            return Err(LogError::rejected(ResponseError::GroupIdNotFound, reason));
+            return Err(LogError::rejected(code, reason));
         }
+        let max_size = turn.config.max_size;
         let is_new = self.group(group_id).is_none();
         let group = self.group_or_new(group_id, now);
-        if group.state != State::Empty {
-            let reason = format!("Group {} is not a consumer group.", group_id.escape_debug());
-            return Err(LogError::rejected(ResponseError::GroupIdNotFound, reason));
+        let is_upgraded = group.state != State::Empty;
+        if is_upgraded {
+            group.upgrade(source, &mut turn)?;
+        } else if beat.epoch == LEAVES
+            && group.consumers.as_ref().is_some_and(|c| c.is_last_of_newer(&beat.member_id))
+        {
+            turn.before.push(group.image());
         }
         let generation = group.generation;
         let consumers = group.consumers.get_or_insert_with(|| Consumers::new(generation));
         let before = consumers.epoch();
-        let told = consumers.beat(beat, source, now.elapsed_ms);
+        let told = match joins && consumers.is_full(max_size, beat) {
+            true => {
+                let reason = format!("The consumer group has reached its maximum of {max_size}.");
+                Err(LogError::rejected(ResponseError::GroupMaxSizeReached, reason))
+            }
+            false => consumers.beat(beat, source, now.elapsed_ms),
+        };
         let epoch = consumers.epoch();
-        if told.is_err() && !is_divided {
-            group.consumers = None;
+        match &told {
+            Ok(_) if epoch != before => {
+                group.state_since_ms = now.wall_ms;
+                turn.records.push(epoch_record(group_id, epoch, now));
+            }
+            Ok(_) => {}
+            Err(_) if is_upgraded => {
+                // The members go on as if nobody had come, and who waits goes on waiting.
+                self.undo(std::mem::take(&mut turn.before), &[], now);
+            }
+            Err(_) if !is_divided => group.consumers = None,
+            Err(_) => {}
         }
-        if epoch != before {
-            group.state_since_ms = now.wall_ms;
-        }
-        let record = (told.is_ok() && epoch != before).then(|| GroupRecord::DividedGroup {
-            group: group_id.clone(),
-            value: Some(StoredEpoch { epoch, state_since_ms: group.state_since_ms }),
-        });
         if told.is_err() && is_new {
             self.forget(group_id);
         }
+        if beat.epoch == LEAVES
+            && told.is_ok()
+            && let Some(group) = self.group_mut(group_id)
+        {
+            group.downgrade_if_all_classic(&mut turn);
+        }
         self.set_timer(group_id);
-        Ok((told?, record))
+        Ok((told?, turn))
+    }
+
+    /// A client of the classic protocol joins a group whose partitions the coordinator divides.
+    /// `None`: it is not such a group, or has no members.
+    pub(in crate::group) fn classic_join(
+        &mut self,
+        group_id: &StrBytes,
+        join: &Join,
+        ticket: Ticket,
+        source: &dyn TopicSource,
+        now: Moment,
+    ) -> Option<Turn> {
+        let mut turn = Turn::new(*self.config(), now);
+        let sessions = turn.config.min_session_timeout_ms..=turn.config.max_session_timeout_ms;
+        let group = self.group_mut(group_id)?;
+        let consumers = group.consumers.as_mut().filter(|consumers| !consumers.is_empty())?;
+        if !sessions.contains(&join.session_timeout_ms) {
+            let code = ResponseError::InvalidSessionTimeout;
+            refuse(&mut turn, ticket, join.member_id.clone(), code);
+            return Some(turn);
+        }
+        let before = consumers.epoch();
+        let answer = consumers.classic_join(join, turn.config.max_size, source, now.elapsed_ms);
+        turn.answer(ticket, answer);
+        let epoch = consumers.epoch();
+        if epoch != before {
+            group.state_since_ms = now.wall_ms;
+            turn.records.push(epoch_record(group_id, epoch, now));
+        }
+        self.set_timer(group_id);
+        Some(turn)
     }
 
     /// A record of a group's epoch was written, or is read again at the start. What is in memory is
@@ -77,4 +135,9 @@ impl Coordinator {
         }
         group.become_divided(stored);
     }
+}
+
+fn epoch_record(group: &StrBytes, epoch: i32, now: Moment) -> GroupRecord {
+    let value = Some(StoredEpoch { epoch, state_since_ms: now.wall_ms });
+    GroupRecord::DividedGroup { group: group.clone(), value }
 }

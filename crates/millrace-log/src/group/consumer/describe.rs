@@ -32,6 +32,8 @@ pub(crate) struct DescribedMember {
     pub(crate) pattern: Option<StrBytes>,
     pub(crate) assigned: BTreeMap<Uuid, Vec<i32>>,
     pub(crate) target: BTreeMap<Uuid, Vec<i32>>,
+    /// It speaks the classic protocol.
+    pub(crate) is_classic: bool,
 }
 
 impl Consumers {
@@ -63,6 +65,7 @@ impl Consumers {
             pattern: member.pattern.as_ref().map(|pattern| pattern.text.clone()),
             assigned: by_topic(&member.assigned),
             target: self.target.get(&member.id).map(by_topic).unwrap_or_default(),
+            is_classic: member.classic.is_some(),
         });
         Described {
             state: self.state_name(),

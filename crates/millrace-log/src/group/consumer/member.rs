@@ -6,7 +6,8 @@ use kafka_protocol::protocol::StrBytes;
 use regex::Regex;
 use uuid::Uuid;
 
-use super::Assignor;
+use super::classic::Classic;
+use super::{Assignor, SESSION_TIMEOUT_MS};
 
 /// Partitions, by the ids of their topics.
 pub(crate) type Parts = BTreeSet<(Uuid, i32)>;
@@ -50,6 +51,8 @@ pub(crate) struct Member {
     pub(super) revoking: Parts,
     pub(super) session_deadline_ms: i64,
     pub(super) revoke_deadline_ms: Option<i64>,
+    /// Where it speaks the classic protocol.
+    pub(super) classic: Option<Classic>,
 }
 
 impl Member {
@@ -71,6 +74,7 @@ impl Member {
             revoking: Parts::new(),
             session_deadline_ms: i64::MAX,
             revoke_deadline_ms: None,
+            classic: None,
         }
     }
 
@@ -81,6 +85,17 @@ impl Member {
 
     /// When it is removed if nothing is heard of it, or it has not given up what it has to.
     pub(super) fn deadline_ms(&self) -> i64 {
-        self.revoke_deadline_ms.unwrap_or(i64::MAX).min(self.session_deadline_ms)
+        let classic = self.classic.as_ref().and_then(Classic::deadline_ms);
+        let deadlines = self.revoke_deadline_ms.into_iter().chain(classic);
+        deadlines.fold(self.session_deadline_ms, i64::min)
+    }
+
+    /// It was heard of.
+    pub(super) fn keep_alive(&mut self, now_ms: i64) {
+        let timeout_ms = match &self.classic {
+            Some(classic) => i64::from(classic.session_timeout_ms),
+            None => SESSION_TIMEOUT_MS,
+        };
+        self.session_deadline_ms = now_ms.saturating_add(timeout_ms);
     }
 }

@@ -19,7 +19,9 @@
 //!     +------------> Unrevoked ----------+
 //! ```
 //!
-//! All happens on heartbeats; a member learns of a new assignment by its next one.
+//! All happens on heartbeats; a member learns of a new assignment by its next one. Members of the
+//! classic protocol may be in such a group too ([`classic`]), and a group goes from one protocol to the
+//! other with its members in it ([`convert`]).
 //!
 //! # Failures
 //! - A member dies: its session ends, it is removed, and the next heartbeats of the others bring them
@@ -37,8 +39,11 @@
 
 mod assignor;
 mod beat;
+mod classic;
+mod convert;
 mod coordinate;
 mod describe;
+mod embedded;
 mod member;
 mod reconcile;
 
@@ -63,7 +68,7 @@ pub(crate) const HEARTBEAT_INTERVAL_MS: i32 = 5_000;
 pub(crate) const SESSION_TIMEOUT_MS: i64 = 45_000;
 
 /// The topics that there are.
-pub(crate) trait TopicSource {
+pub(crate) trait TopicSource: Sync {
     /// A topic's id and number of partitions.
     fn find(&self, name: &str) -> Option<(Uuid, i32)>;
 
@@ -101,6 +106,13 @@ impl Consumers {
         self.members.is_empty()
     }
 
+    /// Whether there is no room for this member.
+    fn is_full(&self, max_size: usize, beat: &Beat) -> bool {
+        let holder = beat.instance_id.as_ref().and_then(|instance| self.instances.get(instance));
+        let is_new = holder.is_none() && !self.members.contains_key(&beat.member_id);
+        is_new && self.members.len() >= max_size
+    }
+
     /// Whether this member may commit or fetch offsets now.
     pub(super) fn check(&self, member: &MemberRef) -> Result<(), ResponseError> {
         let known = self.members.get(&member.member_id).ok_or(ResponseError::UnknownMemberId)?;
@@ -109,6 +121,7 @@ impl Consumers {
         }
         match known.epoch == member.generation {
             true => Ok(()),
+            false if known.classic.is_some() => Err(ResponseError::IllegalGeneration),
             false => Err(ResponseError::StaleMemberEpoch),
         }
     }

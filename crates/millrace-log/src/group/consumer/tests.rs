@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+mod mixed;
+
 use super::super::command::{Answer, Join, Moment};
 use super::super::coordinator::Coordinator;
 use super::super::record::GroupRecord;
@@ -236,17 +238,18 @@ fn group_goes_on_from_its_epoch_after_a_restart_and_then_may_become_classic() {
     let mut coordinator = Coordinator::default();
     let one = Client::new("1");
     let joined = coordinator.consumer_beat(&group, &one.beat(), &topics, at(0));
-    let (told, record) = joined.expect("it joins");
-    let record = record.expect("a new epoch is kept");
+    let (told, mut turn) = joined.expect("it joins");
+    let record = turn.records.pop().expect("a new epoch is kept");
     coordinator.apply(record.clone(), 0, None, at(0));
     let alive = Beat { epoch: told.epoch, ..one.beat() };
     let beat = coordinator.consumer_beat(&group, &alive, &topics, at(0)).expect("it is a member");
-    assert_eq!(beat.1, None, "nothing has changed");
+    assert_eq!(beat.1.records, [], "nothing has changed");
 
     let mut restarted = Coordinator::default();
     restarted.apply(record, 0, None, at(0));
     let refused = restarted.consumer_beat(&group, &alive, &topics, at(0));
-    assert_eq!(refused.map_err(|error| error.code()), Err(ResponseError::UnknownMemberId));
+    let refused = refused.map(|(told, _)| told).map_err(|error| error.code());
+    assert_eq!(refused, Err(ResponseError::UnknownMemberId));
     let joined = restarted.consumer_beat(&group, &one.beat(), &topics, at(0)).expect("it joins");
     assert_eq!(joined.0.epoch, told.epoch + 1);
 

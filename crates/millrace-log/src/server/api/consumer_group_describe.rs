@@ -18,8 +18,9 @@ use crate::security::acl::Kind;
 use crate::server::Peer;
 use crate::server::access::Operation;
 
-/// The type of members that are of the newer protocol themselves.
-const NOT_CLASSIC: i8 = 1;
+/// The types of members, by the protocol that they speak.
+const CLASSIC: i8 = 0;
+const CONSUMER: i8 = 1;
 
 /// Groups whose partitions the coordinator divides: members, what they have, what they are to have.
 pub(crate) async fn handle(
@@ -78,7 +79,7 @@ fn describe_member(broker: &Broker, peer: &Peer, member: DescribedMember) -> Mem
         .with_subscribed_topic_regex(member.pattern)
         .with_assignment(assignment(broker, peer, member.assigned))
         .with_target_assignment(assignment(broker, peer, member.target))
-        .with_member_type(NOT_CLASSIC)
+        .with_member_type(if member.is_classic { CLASSIC } else { CONSUMER })
 }
 
 fn assignment(broker: &Broker, peer: &Peer, parts: BTreeMap<Uuid, Vec<i32>>) -> Assignment {

@@ -137,9 +137,9 @@ fn assignor(name: &StrBytes) -> Result<Assignor> {
 }
 
 /// The topics that a member may subscribe to.
-struct Visible<'a> {
-    broker: &'a Broker,
-    peer: &'a Peer,
+pub(super) struct Visible<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) peer: &'a Peer,
 }
 
 impl TopicSource for Visible<'_> {

@@ -5,6 +5,7 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::consumer_group_heartbeat::Visible;
 use super::group::{copy, copy_bytes, copy_optional};
 use crate::broker::Broker;
 use crate::group::command::{Answer, Join, Joined};
@@ -50,7 +51,9 @@ pub(crate) async fn handle(
     };
     let allowed = peer.check_group(broker, Operation::Read, &request.group_id);
     let answer = match allowed.and_then(|()| check_type(broker, &request)) {
-        Ok(()) => broker.groups().join(&copy(&request.group_id), join).await,
+        Ok(()) => {
+            broker.groups().join(&copy(&request.group_id), join, &Visible { broker, peer }).await
+        }
         Err(code) => Answer::JoinRefused { member_id: copy(&request.member_id), code },
     };
     let mut response = match answer {
