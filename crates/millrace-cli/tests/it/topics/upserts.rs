@@ -8,7 +8,7 @@ use std::fmt::Write;
 use millrace_sim::SimRandom;
 
 use super::with_log;
-use crate::harness::{Running, pause, run_script, script_command};
+use crate::harness::{Running, pause, root, run_script, script_command};
 use crate::log::Log;
 
 /// What stands under a key: a name and a number.
@@ -178,11 +178,14 @@ fn a_job_killed_at_random_moments_keeps_the_table_right() {
             );
             Running::start(&mut script_command(log.directory.path(), &script, &arguments))
         };
-        for _ in 0..5 {
+        for life in 0..5 {
             let job = start(1 + random.below(3));
             for _ in 0..4 {
                 let mut lines = String::new();
-                change(&random, 100, 20, &mut table, &mut lines);
+                // Of most keys no life sees more than one change, so that each life needs what the
+                // one before it knew.
+                let count = if life == 0 { 60 } else { 8 };
+                change(&random, count, 60, &mut table, &mut lines);
                 log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
             }
             pause(200 + random.below(1_200));
@@ -201,6 +204,44 @@ fn a_job_killed_at_random_moments_keeps_the_table_right() {
         job.end().expect(0);
         assert_eq!(written(&log), large(&table), "seed {seed}, after its end");
     }
+}
+
+/// What `print` shows of two queries over `upserts.tsv`, as Apache Flink 1.20.1 shows it with its
+/// connector for Kafka, each key's changes in their order.
+#[test]
+fn changes_are_those_that_flink_shows() {
+    let log = Log::serve();
+    log.run("topic create in --partitions 3").expect(0);
+    let data = |name: &str| root().join("crates/millrace-cli/tests/data").join(name);
+    let lines = std::fs::read_to_string(data("upserts.tsv")).unwrap();
+    log.feed("produce in -q --key-separator \\t --null-marker NIL", &lines).expect(0);
+    let script = upserts(
+        &log,
+        &format!(
+            "{IN}, 'scan.bounded.mode' = 'latest-offset');
+             CREATE TABLE p (id BIGINT, name STRING, n BIGINT)
+                WITH ('connector' = 'print', 'print-identifier' = 'all');
+             CREATE TABLE q (name STRING, id BIGINT)
+                WITH ('connector' = 'print', 'print-identifier' = 'few');
+             EXECUTE STATEMENT SET BEGIN
+             INSERT INTO p SELECT id, name, n FROM totals;
+             INSERT INTO q SELECT UPPER(name), id FROM totals WHERE n IS NULL OR n > 7;
+             END;"
+        ),
+    );
+    let ended = run_script(log.directory.path(), &script, "--parallelism 2").expect(0);
+    let key = |line: &str| -> (bool, u64) {
+        let cells = line.split_once('[').unwrap().1.trim_end_matches(']');
+        let cells: Vec<&str> = cells.split(", ").collect();
+        let few = line.starts_with("few");
+        (few, cells[usize::from(few)].parse().unwrap())
+    };
+    let mut shown: Vec<String> =
+        ended.stdout.lines().map(|line| line.replacen("> ", " ", 1)).collect();
+    // Stable: the changes of a key stay in their order.
+    shown.sort_by_key(|line| key(line));
+    let flink = std::fs::read_to_string(data("upserts-flink-1.20.1.txt")).unwrap();
+    assert_eq!(shown, flink.lines().collect::<Vec<_>>());
 }
 
 #[test]
