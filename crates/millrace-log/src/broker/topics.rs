@@ -18,7 +18,7 @@ use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json
 use super::topic_name::{check_topic_name, collide};
 use crate::config::FsyncPolicy;
 use crate::error::{LogError, Result};
-use crate::storage::disk::Disk;
+use crate::storage::disk::{Disk, is_full};
 use crate::storage::{OpenFiles, PartitionLog, TopicConfig};
 
 /// The version of `topic.json` that is written.
@@ -286,11 +286,25 @@ impl Topics {
         let _changing = self.changing();
         let topic = self.get(name).ok_or_else(|| unknown(name))?;
         let config = parse_configs(&configs)?;
-        self.replace(&topic, configs, topic.partitions.clone())?;
-        for partition in &topic.partitions {
-            partition.set_config(config.clone());
+        let before: Vec<_> = topic.partitions.iter().map(|partition| partition.config()).collect();
+        let written = match self.replace(&topic, configs.clone(), topic.partitions.clone()) {
+            Err(LogError::Io { source, .. }) if is_full(&source) => {
+                // What keeps less makes the room in which it can be written down.
+                for partition in &topic.partitions {
+                    partition.set_config(config.clone());
+                    if let Err(error) = partition.maintain() {
+                        tracing::warn!(topic = name, %error, "upkeep failed");
+                    }
+                }
+                self.replace(&topic, configs, topic.partitions.clone())
+            }
+            written => written,
+        };
+        for (partition, before) in topic.partitions.iter().zip(before) {
+            let in_force = if written.is_ok() { config.clone() } else { (*before).clone() };
+            partition.set_config(in_force);
         }
-        Ok(())
+        written
     }
 
     /// Whether these could be the settings of a topic.

@@ -132,3 +132,99 @@ fn retention_makes_room_on_a_full_disk() {
         10
     );
 }
+
+/// A disk on which the files of a directory may have so many bytes.
+#[derive(Debug)]
+struct SmallDisk {
+    dir: std::path::PathBuf,
+    limit: AtomicU64,
+}
+
+impl SmallDisk {
+    fn used(dir: &Path) -> u64 {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let sizes = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => Self::used(&entry.path()),
+            false => entry.metadata().unwrap().len(),
+        });
+        sizes.sum()
+    }
+
+    /// No byte more fits.
+    fn fill(&self) {
+        self.limit.store(Self::used(&self.dir), Relaxed);
+    }
+}
+
+impl Disk for SmallDisk {
+    fn write(&self, file: &File, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if Self::used(&self.dir) + bytes as u64 > self.limit.load(Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemDisk.write(file, parts)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        SystemDisk.sync(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        SystemDisk.sync_dir(dir)
+    }
+}
+
+/// A broker with ten large records in a topic of several segments, on a disk that has no room.
+fn full(dir: &Path) -> (Arc<Broker>, Arc<PartitionLog>, Arc<SmallDisk>) {
+    let disk = Arc::new(SmallDisk { dir: dir.to_owned(), limit: AtomicU64::new(PLENTY) });
+    let broker = open(dir, FsyncPolicy::Never, disk.clone());
+    let mut topic = new_topic("t", 1);
+    topic.configs.insert("retention.ms".to_owned(), "-1".to_owned());
+    broker.topics().create(topic).unwrap();
+    let log = broker.partition("t", 0).unwrap();
+    for value in 0..10 {
+        log.append(batch(BatchBuilder::new(), value, 300 << 10), Origin::Client).unwrap();
+    }
+    disk.fill();
+    (broker, log, disk)
+}
+
+#[test]
+fn records_are_deleted_up_to_any_offset_on_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, log, disk) = full(dir.path());
+    let names = std::fs::read_dir(log.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    let begins = |offset: &i64| names.contains(&format!("{offset:020}.log"));
+    assert!(names.iter().filter(|name| name.ends_with(".log")).count() > 2, "{names:?}");
+    let inside = |offset: &i64| !begins(offset) && !begins(&(offset + 1));
+    let offset = (4..10).find(inside).unwrap();
+    assert_eq!(log.delete_records_before(offset).unwrap(), offset);
+    log.append(batch(BatchBuilder::new(), 10, 0), Origin::Client).unwrap();
+    // Within the first segment that is left there is nothing to drop, and no room to say so.
+    disk.fill();
+    assert!(matches!(log.delete_records_before(offset + 1), Err(LogError::Io { .. })));
+    assert_eq!(log.log_start_offset(), offset);
+    drop((log, broker));
+    let broker = open(dir.path(), FsyncPolicy::Never, disk);
+    assert_eq!(broker.partition("t", 0).unwrap().log_start_offset(), offset);
+}
+
+#[test]
+fn a_shorter_retention_can_be_set_on_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, log, _) = full(dir.path());
+    let set = |name: &str, value: &str| {
+        let all = [("retention.ms", "-1"), (name, value)];
+        let configs = all.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        broker.topics().set_configs("t", configs)
+    };
+    // This makes no room: it is refused and not in force.
+    let error = set("retention.bytes", &"9".repeat(15)).unwrap_err();
+    assert_eq!(error.code(), ResponseError::KafkaStorageError);
+    assert_eq!(log.config().retention_bytes, None);
+    set("retention.bytes", &(1 << 20).to_string()).unwrap();
+    assert_eq!(log.config().retention_bytes, Some(1 << 20));
+    assert!(log.log_start_offset() > 0);
+    log.append(batch(BatchBuilder::new(), 10, 0), Origin::Client).unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_core::seam::Seams;
@@ -13,7 +14,10 @@ use crate::storage::producers::{Producers, Verdict};
 use crate::storage::records::BatchHeader;
 use crate::storage::segment::Segment;
 use crate::storage::{Appended, Origin, TopicConfig, lock};
-use crate::{FsyncPolicy, Result};
+use crate::{FsyncPolicy, LogError, Result};
+
+/// How long after it was told that writes fail it is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What only the one who appends needs.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Writer {
     pub snapshots: SnapshotFiles,
     /// A failed write left bytes behind that could not be cut off.
     unrestored: bool,
+    /// When it was last told that a write failed.
+    failure_told: Option<Duration>,
 }
 
 impl Writer {
@@ -36,6 +42,7 @@ impl Writer {
             producers,
             snapshots,
             unrestored: false,
+            failure_told: None,
         }
     }
 }
@@ -67,7 +74,9 @@ impl PartitionLog {
                 });
             }
         }
-        let appended = shared.append(&mut writer, &mut prepared, &config, now_ms)?;
+        let appended = shared.append(&mut writer, &mut prepared, &config, now_ms);
+        shared.tell_of_failure(&mut writer, &appended);
+        let appended = appended?;
         for batch in &prepared {
             writer.producers.appended(&batch.header, now_ms);
         }
@@ -79,6 +88,20 @@ impl PartitionLog {
 impl Shared {
     pub(super) fn refuse_if_closed(&self) -> Result<()> {
         if lock::read(&self.view).closed { Err(CLOSED) } else { Ok(()) }
+    }
+
+    /// Says to whoever runs the log that writing fails, once a minute at most: a full disk may take
+    /// a small batch between two large ones.
+    fn tell_of_failure(&self, writer: &mut Writer, appended: &Result<Appended>) {
+        let Err(error @ LogError::Io { .. }) = appended else { return };
+        let now = self.seams.clock.elapsed();
+        if writer.failure_told.is_none_or(|told| now.saturating_sub(told) >= TELL_AGAIN) {
+            writer.failure_told = Some(now);
+            tracing::error!(
+                dir = %self.dir.display(), %error,
+                "records are refused until they can be written"
+            );
+        }
     }
 
     /// Writes the batches; `show` is to follow when the writer's state has taken them in.

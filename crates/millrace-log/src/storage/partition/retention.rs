@@ -116,19 +116,37 @@ impl Shared {
         view.segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_ok()
     }
 
+    /// The first offset of the segment that holds this one.
+    fn segment_of(&self, offset: i64) -> i64 {
+        let view = lock::read(&self.view);
+        view.segments[view.segment_at(offset)].base_offset
+    }
+
     /// Moves the log's start and removes what is before it. Only with the lock for maintenance.
     fn raise_log_start(&self, offset: i64) -> Result<()> {
         if offset <= lock::read(&self.view).log_start {
             return Ok(());
         }
-        let kept = self.synced_snapshot().and_then(|()| {
-            LogStart { version: 1, log_start_offset: offset }.write(&self.dir, self.files.disk())
-        });
-        match kept {
+        let keep = || {
+            self.synced_snapshot().and_then(|()| {
+                LogStart { version: 1, log_start_offset: offset }
+                    .write(&self.dir, self.files.disk())
+            })
+        };
+        match keep() {
             Err(LogError::Io { source, .. }) if is_full(&source) && self.begins_segment(offset) => {
                 // To drop segments is what makes room. The log begins with the first that is left,
                 // and its producers are still in memory.
                 tracing::warn!(dir = %self.dir.display(), "the disk is full");
+            }
+            Err(LogError::Io { source, action, path }) if is_full(&source) => {
+                // Whole segments before it go first; then there is room to say the rest.
+                let first_left = self.segment_of(offset);
+                if first_left <= lock::read(&self.view).log_start {
+                    return Err(LogError::Io { source, action, path });
+                }
+                self.raise_log_start(first_left)?;
+                keep()?;
             }
             kept => kept?,
         }

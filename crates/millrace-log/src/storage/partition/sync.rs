@@ -142,6 +142,10 @@ impl Shared {
             .and_then(|()| if dir_changed { self.sync_dir() } else { Ok(()) });
         if let Err(error) = synced {
             self.sync.failed.store(true, Relaxed);
+            tracing::error!(
+                dir = %self.dir.display(), %error,
+                "a sync failed: the partition refuses to write until the log is started again"
+            );
             return Err(error);
         }
         *synced_point = Some(point);
