@@ -53,6 +53,35 @@ async fn metadata_is_answered_in_every_version() {
     }
 }
 
+/// An answer without a name can't be written before version 12: it was sent all the same, cut short.
+#[tokio::test]
+async fn asking_by_id_is_refused_in_versions_whose_answers_always_have_a_name() {
+    let log = Log::start().await;
+    let mut client = log.client().await;
+    let refused = ResponseError::InvalidRequest.code();
+    for (version, code) in
+        [(10, refused), (11, refused), (12, ResponseError::UnknownTopicId.code())]
+    {
+        let unknown = MetadataRequestTopic::default().with_name(None);
+        let unknown = unknown.with_topic_id(uuid::Uuid::from_u128(7));
+        let request = MetadataRequest::default().with_topics(Some(vec![unknown]));
+        assert_eq!(client.send(version, request).await.topics[0].error_code, code);
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_asked_for_twice_is_described_once() {
+    let log = Log::start().await;
+    let mut client = log.client().await;
+    for version in 0..=13 {
+        let mut request = ask_for("orders");
+        let topics = request.topics.as_mut().unwrap();
+        topics.extend(ask_for("orders").topics.unwrap());
+        topics.extend(ask_for("payments").topics.unwrap());
+        assert_eq!(names(&client.send(version, request).await), ["orders", "payments"]);
+    }
+}
+
 #[tokio::test]
 async fn a_topic_comes_into_being_only_where_client_and_settings_allow_it() {
     let log = Log::start_with(|config| config.auto_create_topics = false).await;

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -18,6 +19,9 @@ use crate::server::access::Operation;
 
 /// Until this version an empty list of topics asked for all of them.
 const EMPTY_MEANS_ALL: i16 = 0;
+
+/// From this version on topics can be asked for by id, and a topic in an answer may have no name.
+const BY_ID: i16 = 12;
 
 /// Who serves which partitions, which is always this node. Topics that are asked for and missing
 /// come into being where client and settings allow it.
@@ -45,7 +49,18 @@ pub(crate) async fn handle(
             let may_create =
                 request.allow_auto_topic_creation && broker.config().auto_create_topics;
             let mut topics = Vec::with_capacity(asked.len());
+            let mut seen = HashSet::new();
             for topic in asked {
+                if version < BY_ID && (topic.name.is_none() || !topic.topic_id.is_nil()) {
+                    let name = topic.name.unwrap_or_default();
+                    let code = ResponseError::InvalidRequest;
+                    topics.push(missing(Some(name), topic.topic_id, code));
+                    continue;
+                }
+                // A topic that is asked for twice is described once.
+                if !seen.insert((topic.name.clone(), topic.topic_id)) {
+                    continue;
+                }
                 topics.push(describe_asked(broker, peer, topic, may_create).await);
             }
             topics
@@ -136,7 +151,6 @@ async fn create(broker: &Arc<Broker>, name: TopicName) -> MetadataResponseTopic 
 }
 
 fn missing(name: Option<TopicName>, id: Uuid, code: ResponseError) -> MetadataResponseTopic {
-    // Before version 12 the name is not optional; those versions ask by name only.
     MetadataResponseTopic::default().with_name(name).with_topic_id(id).with_error_code(code.code())
 }
 
