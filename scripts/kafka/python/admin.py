@@ -97,9 +97,28 @@ def configs_are_shown_changed_and_reset(cluster):
 
 
 @case
+def configs_are_shown_in_one_form_however_they_were_written(cluster):
+    topic = cluster.name("forms")
+    written = {
+        "cleanup.policy": "delete, compact",
+        "unclean.leader.election.enable": "FALSE",
+        "min.cleanable.dirty.ratio": "0",
+        "retention.ms": " 5000",
+    }
+    create(cluster, topic, **written)
+    shown = {"delete,compact", "false", "0.0", "5000"}
+    equal({configs(cluster, topic)[name].value for name in written}, shown, "values")
+    for value, shown in [("", ""), ("compact,delete", "compact,delete")]:
+        alter(cluster, topic, "cleanup.policy", AlterConfigOpType.SET, value)
+        eventually(lambda: configs(cluster, topic)["cleanup.policy"].value == shown, f"policy {value!r}")
+
+
+@case
 def invalid_configs_are_refused(cluster):
     topic = cluster.topic()
     set_to = AlterConfigOpType.SET
+    throttled = "leader.replication.throttled.replicas"
+    refused(lambda: alter(cluster, topic, throttled, set_to, "all"), "INVALID_CONFIG")
     refused(lambda: alter(cluster, topic, "no.such.config", set_to, "1"), "INVALID_CONFIG")
     refused(lambda: alter(cluster, topic, "retention.ms", set_to, "never"), "INVALID_CONFIG")
     refused(lambda: alter(cluster, topic, "max.message.bytes", set_to, "-5"), "INVALID_CONFIG")

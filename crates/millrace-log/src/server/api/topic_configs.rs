@@ -19,7 +19,7 @@ pub(super) struct Shown {
 /// All settings of a topic for which `set` was set.
 pub(super) fn all(set: &BTreeMap<String, String>) -> impl Iterator<Item = Shown> {
     KNOWN_CONFIGS.iter().filter_map(|known| match set.get(known.name) {
-        Some(value) => Some(Shown { known, value: value.clone(), source: SET_FOR_TOPIC }),
+        Some(value) => Some(Shown { known, value: known.shown(value), source: SET_FOR_TOPIC }),
         None if known.is_internal() => None,
         None => Some(Shown { known, value: known.default.to_owned(), source: DEFAULT }),
     })

@@ -192,14 +192,42 @@ impl KnownConfig {
             Allowed::OneOf(words) if !self.words(value).all(|word| words.contains(&word)) => {
                 wrong(format!("expected one of {}", words.join(", ")))
             }
+            Allowed::Replicas if value != "*" && !self.words(value).all(is_replica) => {
+                wrong("expected `*` or pairs of partition and broker such as 0:1,1:1".to_owned())
+            }
             _ => Ok(()),
         }
     }
 
-    fn words<'v>(&self, value: &'v str) -> impl Iterator<Item = &'v str> {
-        let separator = if self.kind == ConfigType::List { ',' } else { '\0' };
-        value.split(separator).map(str::trim)
+    /// A value that was checked, as Kafka shows it: without blanks around words and numbers, truth
+    /// in lower case, fractions with a point. Tools compare this with what they mean to set.
+    pub fn shown(&self, value: &str) -> String {
+        let trimmed = value.trim();
+        match self.kind {
+            ConfigType::Boolean => trimmed.to_ascii_lowercase(),
+            ConfigType::String => value.to_owned(),
+            ConfigType::Int | ConfigType::Long => {
+                trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string())
+            }
+            ConfigType::Double => {
+                trimmed.parse::<f64>().map_or_else(|_| trimmed.to_owned(), |n| format!("{n:?}"))
+            }
+            ConfigType::List => self.words(trimmed).collect::<Vec<_>>().join(","),
+        }
     }
+
+    /// A list of nothing has no words; a text has one.
+    fn words<'v>(&self, value: &'v str) -> impl Iterator<Item = &'v str> {
+        let is_list = self.kind == ConfigType::List;
+        let separator = if is_list { ',' } else { '\0' };
+        value.split(separator).map(str::trim).filter(move |word| !(is_list && word.is_empty()))
+    }
+}
+
+fn is_replica(word: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    word.split_once(':')
+        .is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 #[cfg(test)]

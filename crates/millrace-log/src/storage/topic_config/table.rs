@@ -42,8 +42,10 @@ pub(super) enum Allowed {
     Between(i64, i64),
     /// -1, or from the first number to the second.
     DefaultOrBetween(i64, i64),
-    /// One of these words; for a list, each of its words.
+    /// One of these words; for a list, each of its words, of which there may be none.
     OneOf(&'static [&'static str]),
+    /// `*`, or pairs of a partition and a broker such as `0:1`.
+    Replicas,
 }
 
 /// A setting that a topic can have.
@@ -74,7 +76,7 @@ const fn config(
     KnownConfig { name, kind, default, broker_name, doc, allowed }
 }
 
-use Allowed::{Any, AtLeast, Between, DefaultOrBetween, OneOf};
+use Allowed::{Any, AtLeast, Between, DefaultOrBetween, OneOf, Replicas};
 use ConfigType::{Boolean, Double, Int, List, Long, String};
 
 const LONG_MAX: &str = "9223372036854775807";
@@ -84,7 +86,7 @@ const NO_EFFECT: &str = "Has no effect on a single node; kept and shown.";
 #[rustfmt::skip]
 pub const KNOWN_CONFIGS: &[KnownConfig] = &[
     config("cleanup.policy", List, "delete", "log.cleanup.policy", OneOf(&["compact", "delete"]),
-        "`delete` drops old segments, `compact` keeps the newest record of each key; both may be set."),
+        "`delete` drops old segments, `compact` keeps the newest record of each key; both may be set, or neither."),
     config("compression.gzip.level", Int, "-1", "compression.gzip.level", DefaultOrBetween(1, 9),
         "The level of gzip, where the log compresses itself."),
     config("compression.lz4.level", Int, "9", "compression.lz4.level", Between(1, 17),
@@ -102,12 +104,12 @@ pub const KNOWN_CONFIGS: &[KnownConfig] = &[
         "Has no effect: the broker's fsync policy says when data is forced to the disk."),
     config("flush.ms", Long, LONG_MAX, "log.flush.interval.ms", AtLeast(0),
         "Has no effect: the broker's fsync policy says when data is forced to the disk."),
-    config("follower.replication.throttled.replicas", List, "", "", Any, NO_EFFECT),
+    config("follower.replication.throttled.replicas", List, "", "", Replicas, NO_EFFECT),
     config("index.interval.bytes", Int, "4096", "log.index.interval.bytes", AtLeast(0),
         "Bytes of records between two entries of the offset index."),
     config("internal.segment.bytes", Int, "", "", Any,
         "In place of `segment.bytes`, without its lower bound: for tests. Shown only where it is set."),
-    config("leader.replication.throttled.replicas", List, "", "", Any, NO_EFFECT),
+    config("leader.replication.throttled.replicas", List, "", "", Replicas, NO_EFFECT),
     config("local.retention.bytes", Long, "-2", "log.local.retention.bytes", AtLeast(-2), NO_EFFECT),
     config("local.retention.ms", Long, "-2", "log.local.retention.ms", AtLeast(-2), NO_EFFECT),
     config("max.compaction.lag.ms", Long, LONG_MAX, "log.cleaner.max.compaction.lag.ms", AtLeast(1),

@@ -28,6 +28,8 @@ fn values_out_of_range_of_another_type_or_of_no_meaning_are_refused() {
         ("compression.gzip.level", "0"),
         ("preallocate", "perhaps"),
         ("remote.storage.enable", "true"),
+        ("leader.replication.throttled.replicas", "all"),
+        ("leader.replication.throttled.replicas", "0:1,1"),
         ("retention", "1"),
     ] {
         let error = parse(name, value).expect_err(name).to_string();
@@ -46,6 +48,34 @@ fn what_is_set_replaces_the_default() {
     let config = parse("compression.type", "gzip").unwrap();
     assert_eq!((config.compression, config.compression_level), (Some(Codec::Gzip), None));
     assert!(parse("message.timestamp.type", "LogAppendTime").unwrap().log_append_time);
+}
+
+#[test]
+fn a_policy_of_nothing_keeps_everything() {
+    for policy in ["", " "] {
+        let config = parse("cleanup.policy", policy).unwrap();
+        assert!(!config.compact && !config.delete);
+    }
+    assert!(parse("compression.type", "").is_err());
+}
+
+#[test]
+fn values_are_shown_as_kafka_shows_them() {
+    for (name, value, shown) in [
+        ("cleanup.policy", " delete , compact", "delete,compact"),
+        ("cleanup.policy", "", ""),
+        ("unclean.leader.election.enable", "TRUE", "true"),
+        ("min.cleanable.dirty.ratio", "0", "0.0"),
+        ("min.cleanable.dirty.ratio", "0.25", "0.25"),
+        ("retention.ms", " 5", "5"),
+        ("message.timestamp.type", "CreateTime", "CreateTime"),
+        ("leader.replication.throttled.replicas", "0:1, 1:1", "0:1,1:1"),
+        ("leader.replication.throttled.replicas", "*", "*"),
+    ] {
+        let known = known_config(name).unwrap();
+        known.check(value).unwrap();
+        assert_eq!(known.shown(value), shown);
+    }
 }
 
 #[test]
