@@ -189,6 +189,9 @@ final class AdminCases {
         Check.equal(1, described.nodes().get().size(), "nodes");
         int node = described.nodes().get().iterator().next().id();
         Check.equal(node, described.controller().get().id(), "controller");
+        var deciding = cluster.admin.describeMetadataQuorum().quorumInfo().get().nodes();
+        Check.equal(Set.of(node), deciding.keySet(), "the nodes that decide");
+        Check.equal(1, deciding.get(node).endpoints().size(), "where they are");
         var directories = cluster.admin.describeLogDirs(List.of(node)).allDescriptions().get().get(node);
         long size = directories.values().stream()
                 .flatMap(directory -> directory.replicaInfos().entrySet().stream())

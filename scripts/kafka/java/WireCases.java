@@ -2,9 +2,12 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.message.AddPartitionsToTxnRequestData;
 import org.apache.kafka.common.message.AddPartitionsToTxnResponseData;
+import org.apache.kafka.common.message.ApiVersionsRequestData;
+import org.apache.kafka.common.message.ApiVersionsResponseData;
 import org.apache.kafka.common.message.EndTxnRequestData;
 import org.apache.kafka.common.message.EndTxnResponseData;
 import org.apache.kafka.common.message.FetchRequestData;
@@ -18,6 +21,10 @@ import org.apache.kafka.common.message.JoinGroupResponseData;
 import org.apache.kafka.common.message.LeaderChangeMessage;
 import org.apache.kafka.common.message.LeaveGroupRequestData;
 import org.apache.kafka.common.message.LeaveGroupResponseData;
+import org.apache.kafka.common.message.ListOffsetsRequestData;
+import org.apache.kafka.common.message.ListOffsetsResponseData;
+import org.apache.kafka.common.message.MetadataRequestData;
+import org.apache.kafka.common.message.MetadataResponseData;
 import org.apache.kafka.common.message.OffsetCommitRequestData;
 import org.apache.kafka.common.message.OffsetCommitResponseData;
 import org.apache.kafka.common.message.ProduceRequestData;
@@ -422,6 +429,52 @@ final class WireCases {
                     Errors.FETCH_SESSION_ID_NOT_FOUND,
                     error(fetch(wire, topic, 0, 0, -1, 12345).errorCode()),
                     "an unknown session");
+        }
+    }
+
+    /** Older librdkafka leaves compression out where Produce doesn't begin with version 0. */
+    public static void what_old_clients_look_for_is_announced(Cluster cluster) throws Exception {
+        try (Wire wire = new Wire(cluster)) {
+            ApiVersionsResponseData served = wire.send(ApiKeys.API_VERSIONS, 0, new ApiVersionsRequestData());
+            Check.equal((short) 0, served.apiKeys().find(ApiKeys.PRODUCE.id).minVersion(), "Produce");
+        }
+    }
+
+    public static void topics_are_asked_for_by_id_only_where_answers_may_lack_a_name(Cluster cluster)
+            throws Exception {
+        try (Wire wire = new Wire(cluster)) {
+            for (int version = 10; version <= 13; version++) {
+                MetadataRequestData request = new MetadataRequestData().setAllowAutoTopicCreation(false);
+                request.setTopics(List.of(new MetadataRequestData.MetadataRequestTopic()
+                        .setName(null)
+                        .setTopicId(Uuid.randomUuid())));
+                MetadataResponseData answer = wire.send(ApiKeys.METADATA, version, request);
+                Check.equal(
+                        version < 12 ? Errors.INVALID_REQUEST : Errors.UNKNOWN_TOPIC_ID,
+                        error(answer.topics().iterator().next().errorCode()),
+                        "version " + version);
+            }
+        }
+    }
+
+    public static void places_of_later_versions_are_refused_in_earlier_ones(Cluster cluster) throws Exception {
+        String topic = cluster.topic(1);
+        Map<Long, Integer> since = Map.of(-3L, 7, -4L, 8, -5L, 9);
+        try (Wire wire = new Wire(cluster)) {
+            for (Map.Entry<Long, Integer> place : since.entrySet()) {
+                for (int version = place.getValue() - 1; version <= place.getValue(); version++) {
+                    ListOffsetsRequestData request = new ListOffsetsRequestData().setReplicaId(-1);
+                    request.setTopics(List.of(new ListOffsetsRequestData.ListOffsetsTopic()
+                            .setName(topic)
+                            .setPartitions(List.of(new ListOffsetsRequestData.ListOffsetsPartition()
+                                    .setTimestamp(place.getKey())))));
+                    ListOffsetsResponseData answer = wire.send(ApiKeys.LIST_OFFSETS, version, request);
+                    Check.equal(
+                            version < place.getValue() ? Errors.UNSUPPORTED_VERSION : Errors.NONE,
+                            error(answer.topics().get(0).partitions().get(0).errorCode()),
+                            "place " + place.getKey() + " in version " + version);
+                }
+            }
         }
     }
 

@@ -46,6 +46,9 @@ pub(crate) async fn handle(
 }
 
 fn describe(broker: &Broker, peer: &Peer, id: &GroupId) -> DescribedGroup {
+    if id.is_empty() {
+        return DescribedGroup::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     let found = broker.groups().with(|groups| {
         let consumers = groups.group(id).and_then(|group| group.consumers());
         consumers.map(|consumers| consumers.describe())

@@ -36,6 +36,10 @@ pub(crate) async fn handle(
                 // Groups of the newer protocol have a request of their own.
                 _ => unknown(&id, version),
             };
+            let operations = match described.error_code {
+                0 => operations,
+                _ => operations::NOT_ASKED,
+            };
             described.with_group_id(id).with_authorized_operations(operations)
         });
         groups.collect()

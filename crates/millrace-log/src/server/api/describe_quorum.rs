@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::describe_quorum_response::{PartitionData, ReplicaState, TopicData};
+use kafka_protocol::messages::describe_quorum_response::{
+    Listener, Node, PartitionData, ReplicaState, TopicData,
+};
 use kafka_protocol::messages::{BrokerId, DescribeQuorumRequest, DescribeQuorumResponse};
 use kafka_protocol::protocol::StrBytes;
 
@@ -12,6 +14,12 @@ use crate::server::access::Operation;
 /// The topic that the nodes of a cluster agree on what there is with.
 const METADATA: &str = "__cluster_metadata";
 
+/// What Kafka calls the listener of the nodes that decide.
+const LISTENER: &str = "CONTROLLER";
+
+/// From this version on the answer says where the nodes are.
+const WITH_NODES: i16 = 2;
+
 /// There was never another leader.
 const FIRST_EPOCH: i32 = 1;
 
@@ -21,7 +29,7 @@ pub(crate) async fn handle(
     broker: &Arc<Broker>,
     peer: &Peer,
     request: DescribeQuorumRequest,
-    _version: i16,
+    version: i16,
 ) -> DescribeQuorumResponse {
     let response = DescribeQuorumResponse::default().with_error_message(None);
     if let Err(code) = peer.check_cluster(broker, Operation::Describe) {
@@ -40,7 +48,21 @@ pub(crate) async fn handle(
         let partitions = partitions.collect();
         TopicData::default().with_topic_name(topic.topic_name).with_partitions(partitions)
     });
-    response.with_topics(topics.collect())
+    let response = response.with_topics(topics.collect());
+    match version >= WITH_NODES {
+        true => response.with_nodes(vec![this_node(broker, peer)]),
+        false => response,
+    }
+}
+
+/// Where this node is: it has one listener for everything.
+fn this_node(broker: &Broker, peer: &Peer) -> Node {
+    let (host, port) = broker.advertised(peer.reached);
+    let listener = Listener::default()
+        .with_name(StrBytes::from_static_str(LISTENER))
+        .with_host(StrBytes::from_string(host))
+        .with_port(port);
+    Node::default().with_node_id(BrokerId(NODE_ID)).with_listeners(vec![listener])
 }
 
 fn describe(index: i32, now_ms: i64) -> PartitionData {

@@ -22,6 +22,9 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
+/// These places with the versions from which on they can be asked for.
+const LATER_PLACES: [(i64, i16); 3] = [(MAX_TIMESTAMP, 7), (EARLIEST_LOCAL, 8), (LATEST_TIERED, 9)];
+
 /// From this version on the answer has the leader's epoch.
 const WITH_EPOCH: i16 = 4;
 
@@ -46,7 +49,12 @@ pub(crate) async fn handle(
             let found = match log {
                 _ if !first => Err(ResponseError::InvalidRequest.into()),
                 Err(code) => Err(code.into()),
-                Ok(log) => isolation.map_err(Into::into).and_then(|i| find(&log, partition, i)),
+                Ok(log) => isolation
+                    .map_err(Into::into)
+                    .and_then(|isolation| {
+                        check_version(partition.timestamp, version).map(|()| isolation)
+                    })
+                    .and_then(|isolation| find(&log, partition, isolation)),
             };
             answer(partition.partition_index, found, version)
         });
@@ -54,6 +62,14 @@ pub(crate) async fn handle(
         ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn check_version(timestamp: i64, version: i16) -> Result<()> {
+    let too_early = |(place, since): &(i64, i16)| *place == timestamp && version < *since;
+    match LATER_PLACES.iter().any(too_early) {
+        true => Err(ResponseError::UnsupportedVersion.into()),
+        false => Ok(()),
+    }
 }
 
 /// The offset and its record's time, if there is such a record.
