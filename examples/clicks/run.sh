@@ -2,7 +2,8 @@
 # The commands of docs/guide/log.md, and whether their result is the one that stands there.
 #
 #   run.sh            against the embedded log, served for this on a free port, its data in a temporary directory
-#   run.sh HOST:PORT  against the log or Kafka there, whose topic `clicks` must not exist; it is deleted at the end
+#   run.sh HOST:PORT  against the log or Kafka there, whose topics `clicks` and `pages` must not exist; they are
+#                     deleted at the end
 #
 # MILLRACE is the binary (default: millrace in the path).
 set -euo pipefail
@@ -30,12 +31,20 @@ else
 fi
 export MILLRACE_BOOTSTRAP
 
+# The rows of a script, which have to be those of a file.
+rows_of() {
+    sed "s/127.0.0.1:9092/$MILLRACE_BOOTSTRAP/" "$here/$1" | "$millrace" run - --quiet --output csv >"$work/rows.csv"
+    diff <(head -1 "$here/$2") <(head -1 "$work/rows.csv")
+    diff <(tail -n +2 "$here/$2" | sort) <(tail -n +2 "$work/rows.csv" | sort)
+}
+
 "$millrace" log topic create clicks --partitions 2
 "$millrace" log produce clicks "$here/clicks.jsonl"
 "$millrace" log consume clicks --quiet | sort | diff - <(sort "$here/clicks.jsonl")
-sed "s/127.0.0.1:9092/$MILLRACE_BOOTSTRAP/" "$here/clicks_per_minute.sql" |
-    "$millrace" run - --quiet --output csv >"$work/rows.csv"
-"$millrace" log topic delete clicks --yes
-diff <(head -1 "$here/expected.csv") <(head -1 "$work/rows.csv")
-diff <(tail -n +2 "$here/expected.csv" | sort) <(tail -n +2 "$work/rows.csv" | sort)
+rows_of clicks_per_minute.sql expected.csv
+
+"$millrace" log topic create pages --config cleanup.policy=compact
+"$millrace" log produce pages "$here/pages.tsv" --key-separator '\t' --null-marker gone
+rows_of pages.sql expected_pages.csv
+"$millrace" log topic delete clicks pages --yes
 echo "the rows are those of the guide"
