@@ -4,13 +4,14 @@
 #   scripts/kafka-test.sh [embedded|kafka|both] [PART…] [CASE…]
 #
 # PARTs are `python` (librdkafka), `java` (kafka-clients), `tools` (Kafka's command-line tools and a Kafka
-# Streams program) and `security` (both clients with a broker that asks who they are, over TLS); without one
-# all are run. CASEs are parts of names of cases; one that fits no case is a failure. So is a case that does
+# Streams program) and `security` (both clients, and commands and jobs of Millrace itself, with a broker that asks
+# who they are, over TLS); without one all are run. CASEs are parts of names of cases; one that fits no case is a failure. So is a case that does
 # not come to its end. What is missing (python3 with an index to install from; java and mvn; openssl) is
 # said, and the parts that need it are skipped: with --strict that is a failure.
 #
 # The embedded log is the example of millrace-log in a debug build; MILLRACE_LOG_SERVER is another command to
-# serve it with, such as "target/release/millrace log serve".
+# serve it with, such as "target/release/millrace log serve". MILLRACE is the binary for commands and jobs; a debug
+# build is made without it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -85,6 +86,12 @@ prepare_embedded() {
     [ -n "${MILLRACE_LOG_SERVER:-}" ] || cargo build --quiet --locked --package millrace-log --example serve
 }
 
+prepare_millrace() {
+    [ -z "${MILLRACE:-}" ] || return 0
+    cargo build --quiet --locked --package millrace-cli || return
+    MILLRACE=${CARGO_TARGET_DIR:-$root/target}/debug/millrace
+}
+
 # The programs, whose lines about cases are kept: what was asked for must be among them.
 run_python() {
     local log=$1
@@ -121,7 +128,7 @@ run_part() {
     report "$broker" "$part" "$began" $? "$log" "$work/$broker/server.log"
 }
 
-# run_security BROKER: both clients against a broker of its own.
+# run_security BROKER: both clients, and Millrace, against a broker of its own.
 run_security() {
     local broker=$1 data=$work/$1-secure log=$work/$1-security began=$SECONDS address code=0
     command -v openssl >/dev/null || { skip "security: there is no openssl"; return; }
@@ -129,6 +136,9 @@ run_security() {
     [ $has_python = no ] || run_python "$log-python.log" "$address" --security "$data/tls" || code=1
     [ $has_java = no ] || run_java "$log-java.log" "$address" "-Dkafka.test.secrets=$data/tls" \
         -Dkafka.test.access=scripts/kafka/java/access.txt || code=1
+    scripts/kafka/secure-millrace.sh "$MILLRACE" "$broker" "$data" "${cases[@]}" 2>"$log-millrace.log" |
+        tee -a "$work/cases"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || code=1
     scripts/kafka/secure.sh "$broker" stop "$data"
     report "$broker" security "$began" $code "$log-*.log" "$data/server.log"
 }
@@ -147,6 +157,9 @@ check_names() {
 : >"$work/cases"
 prepare_python
 prepare_java
+if [[ " ${parts[*]} " = *" security "* ]]; then
+    prepare_millrace || { echo "kafka-test: millrace doesn't build" && exit 1; }
+fi
 for broker in "${brokers[@]}"; do
     control=broker.sh
     if [ "$broker" = embedded ]; then

@@ -15,7 +15,7 @@ take_verb() {
     verb=${1:-} taken=1
     [ -n "$verb" ] || fail "which verb? see the head of $0" 2
     case $verb in
-        start | address | pid | stop | kill | user)
+        start | start-again | address | pid | stop | kill | user)
             [ -n "${2:-}" ] || fail "\`$verb\` needs the broker's data directory" 2
             data=$(realpath -m "$2")
             taken=2

@@ -3,7 +3,7 @@
 # SCRAM-SHA-512, and access control lists.
 #
 #   secure.sh kafka|embedded VERB DATA      with the verbs start, address, pid, stop and kill of broker.sh and
-#                                           embedded.sh
+#                                           embedded.sh, and start-again for one that was started before
 #
 # Two users are there from the beginning: `root`, who may do everything and whose password is root-secret, and
 # `pat` (pat-secret), who may do nothing. PLAIN knows no others; those of SCRAM are added through the broker.
@@ -77,6 +77,9 @@ if [ "$verb" = start ]; then
         "$control" user "$data" pat pat-secret
     fi
     "start_$broker"
+elif [ "$verb" = start-again ]; then
+    [ -d "$data/tls" ] || fail "no broker was started in $data"
+    exec "$control" start "$data"
 else
     exec "$control" "$verb" "$data"
 fi

@@ -231,7 +231,7 @@ impl Shared {
         let news = self.troubles().failed(name, error, now);
         self.changed.notify_all();
         if let Some(trouble) = news {
-            tracing::warn!("{}", trouble.to_error().full_report());
+            tracing::warn!("{trouble}");
         }
     }
 

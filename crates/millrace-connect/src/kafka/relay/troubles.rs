@@ -1,6 +1,7 @@
 //! What is wrong with brokers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use millrace_core::{Error, ErrorKind};
@@ -42,6 +43,21 @@ impl Trouble {
         match &self.hint {
             None => error,
             Some(hint) => error.hint(hint.clone()),
+        }
+    }
+}
+
+/// In one line.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(cause) = &self.cause {
+            write!(f, ": {cause}")?;
+        }
+        match (&self.hint, self.kind) {
+            (_, ErrorKind::Retry) => f.write_str("; trying on"),
+            (Some(hint), _) => write!(f, " (hint: {hint})"),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -113,6 +129,10 @@ mod tests {
         troubles.failed("b:1", refused(), SECOND);
         let error = troubles.refusal().unwrap().to_error();
         assert_eq!(error.kind(), ErrorKind::FixInput);
+        assert_eq!(
+            troubles.refusal().unwrap().to_string(),
+            "refused: wrong password (hint: use another)"
+        );
         assert_eq!(error.full_report(), "refused\n  cause: wrong password\n  hint: use another");
 
         troubles.answered("a:1");
