@@ -24,6 +24,14 @@ pub enum LogError {
         /// The reason, for whoever reads the client's error.
         message: String,
     },
+    /// As [`LogError::Rejected`], because of some records of a batch. None of it was written.
+    #[error("{}", .records.first().map_or("", |first| first.message.as_str()))]
+    RejectedRecords {
+        /// The protocol's code.
+        code: ResponseError,
+        /// The first of them, in their order.
+        records: Vec<RejectedRecord>,
+    },
     /// A file can't be read or written. A write that failed so may have happened in part; the next
     /// start cuts off what is torn.
     #[error("cannot {action} `{path}`: {source}")]
@@ -58,6 +66,15 @@ pub enum LogError {
     Config(String),
 }
 
+/// Why a record was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Its place in its batch, from 0 on.
+    pub index: i32,
+    /// The reason, for whoever reads the client's error.
+    pub message: String,
+}
+
 impl LogError {
     /// An [`LogError::Io`] for `map_err`.
     pub fn io(
@@ -76,7 +93,9 @@ impl LogError {
     /// The code that a client gets.
     pub fn code(&self) -> ResponseError {
         match self {
-            LogError::Refused(code) | LogError::Rejected { code, .. } => *code,
+            LogError::Refused(code)
+            | LogError::Rejected { code, .. }
+            | LogError::RejectedRecords { code, .. } => *code,
             LogError::Io { .. } | LogError::Damaged { .. } => ResponseError::KafkaStorageError,
             LogError::InUse { .. } | LogError::Config(_) => ResponseError::UnknownServerError,
         }

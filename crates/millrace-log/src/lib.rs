@@ -25,6 +25,6 @@ pub mod transaction;
 
 pub use broker::Broker;
 pub use config::{BrokerConfig, FsyncPolicy, TlsFiles};
-pub use error::{LogError, Result};
+pub use error::{LogError, RejectedRecord, Result};
 pub use security::{SaslMechanism, Users};
 pub use server::Server;

@@ -15,7 +15,9 @@ import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.InvalidRecordException;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InvalidTimestampException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.record.TimestampType;
 
@@ -138,6 +140,27 @@ final class RecordCases {
             Check.refused(
                     () -> producer.send(new ProducerRecord<>(topic, null, "v")).get(), InvalidRecordException.class);
             Cluster.send(producer, topic, "v");
+        }
+    }
+
+    /** Of the records of one batch, those that were good learn that they were not at fault. */
+    public static void the_record_at_fault_is_told_from_those_sent_with_it(Cluster cluster) throws Exception {
+        String compacted = cluster.topic(1, "cleanup.policy=compact");
+        String recent = cluster.topic(1, "message.timestamp.before.max.ms=3600000");
+        try (Producer<String, String> producer = cluster.producer("linger.ms", 1_000)) {
+            for (String topic : List.of(compacted, recent)) {
+                String key = topic.equals(compacted) ? null : "k";
+                long time = topic.equals(compacted) ? System.currentTimeMillis() : LONG_AGO_MS;
+                Future<?> before = producer.send(new ProducerRecord<>(topic, "k", "good"));
+                Future<?> bad = producer.send(new ProducerRecord<>(topic, 0, time, key, "bad"));
+                Future<?> after = producer.send(new ProducerRecord<>(topic, "k", "good"));
+                Check.refused(bad::get, InvalidRecordException.class, InvalidTimestampException.class);
+                for (Future<?> good : List.of(before, after)) {
+                    Throwable told = Check.refused(good::get, KafkaException.class);
+                    Check.equal(KafkaException.class, told.getClass(), "what a good record is told");
+                }
+                Check.equal(List.of(), cluster.committed(topic), "values");
+            }
         }
     }
 

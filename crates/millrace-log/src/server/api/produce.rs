@@ -10,13 +10,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::TopicProduceData;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::partition::find_topic;
 use crate::broker::{Broker, Topic};
-use crate::error::{LogError, Result};
+use crate::error::{LogError, RejectedRecord, Result};
 use crate::server::Peer;
 use crate::server::access::Operation;
 use crate::storage::records::{BatchHeader, Batches};
@@ -231,12 +233,25 @@ fn refuse(
     // Clients have texts of their own for codes that say all there is to say.
     let says_more = version >= WITH_MESSAGE && !matches!(error, LogError::Refused(_));
     let message = says_more.then(|| StrBytes::from_string(error.to_string()));
+    let answer = match error {
+        LogError::RejectedRecords { records, .. } if says_more => {
+            answer.with_record_errors(records.iter().map(record_error).collect())
+        }
+        _ => answer,
+    };
     answer
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
         .with_log_start_offset(-1)
         .with_error_code(error.code().code())
         .with_error_message(message)
+}
+
+fn record_error(record: &RejectedRecord) -> BatchIndexAndErrorMessage {
+    let message = StrBytes::from_string(record.message.clone());
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(record.index)
+        .with_batch_index_error_message(Some(message))
 }
 
 impl Begun {

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
+use crate::error::{LogError, RejectedRecord, Result};
 use crate::storage::records::{
     Attributes, BatchError, BatchHeader, Batches, Codec, HEADER_BYTES, Records, decode,
 };
 use crate::storage::{Origin, TopicConfig};
-use crate::{LogError, Result};
 
 /// A batch that may be appended.
 #[derive(Debug)]
@@ -123,7 +123,14 @@ fn check(header: BatchHeader, batch: Bytes, config: &TopicConfig, now_ms: i64) -
     Ok(prepared)
 }
 
+/// At most so many records of a batch are named that can't be taken.
+const MAX_REJECTED: usize = 1000;
+
 /// Checks each record, and says what their largest time stamp is.
+///
+/// # Errors
+/// The records that can't be taken, so that a client can tell them from those that were only sent
+/// along. Where any of them has a wrong time stamp, this is the code, as in Kafka.
 fn check_records(
     header: &BatchHeader,
     block: &[u8],
@@ -136,19 +143,38 @@ fn check_records(
     let oldest = now_ms.saturating_sub(config.timestamp_before_max_ms);
     let youngest = now_ms.saturating_add(config.timestamp_after_max_ms);
     let mut max_timestamp_ms = -1;
+    let mut code = ResponseError::InvalidRecord;
+    let mut rejected = Vec::new();
+    let mut reject = |index: i32, message: String| {
+        if rejected.len() < MAX_REJECTED {
+            rejected.push(RejectedRecord { index, message });
+        }
+    };
     for (index, record) in Records::new(&as_sent, block).enumerate() {
         let record = record.map_err(|_| ResponseError::InvalidRecord)?;
-        if record.offset_delta as usize != index || (config.compact && record.key.is_none()) {
+        if record.offset_delta as usize != index {
             return Err(ResponseError::InvalidRecord.into());
         }
         let stamp = record.timestamp_ms;
         let no_stamp = config.log_append_time || stamp == -1;
-        if !no_stamp && (stamp < oldest || stamp > youngest) {
-            return Err(ResponseError::InvalidTimestamp.into());
+        if config.compact && record.key.is_none() {
+            reject(
+                record.offset_delta,
+                "A compacted topic takes no record without a key.".to_owned(),
+            );
+        } else if !no_stamp && (stamp < oldest || stamp > youngest) {
+            code = ResponseError::InvalidTimestamp;
+            let message = format!(
+                "Timestamp {stamp} is out of range: the topic takes those from {oldest} to {youngest}."
+            );
+            reject(record.offset_delta, message);
         }
         max_timestamp_ms = stamp.max(max_timestamp_ms);
     }
-    Ok(max_timestamp_ms)
+    match rejected.is_empty() {
+        true => Ok(max_timestamp_ms),
+        false => Err(LogError::RejectedRecords { code, records: rejected }),
+    }
 }
 
 /// The batch with another body, codec or time stamps, signed anew.

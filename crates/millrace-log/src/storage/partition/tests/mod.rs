@@ -37,6 +37,44 @@ fn offsets(fetched: &Fetched) -> Vec<(i64, i64)> {
     headers.map(|header| (header.base_offset, header.last_offset())).collect()
 }
 
+/// What is said of the records of a batch that is refused, without its texts.
+fn rejected(config: TopicConfig, batch: Bytes) -> (ResponseError, Vec<i32>) {
+    let dir = TempDir::new().unwrap();
+    match open(&dir, config).append(batch, Origin::Client).unwrap_err() {
+        LogError::RejectedRecords { code, records } => {
+            assert!(records.iter().all(|record| record.message.len() > 20), "{records:?}");
+            (code, records.iter().map(|record| record.index).collect())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// A client that sent good records with a bad one was not told which one was bad.
+#[test]
+fn records_that_cannot_be_taken_are_named_among_those_sent_with_them() {
+    let now_ms = Seams::system().clock.now().as_millis();
+    let mut batch = BatchBuilder::new();
+    for (at_ms, key) in [(now_ms, Some("a")), (now_ms, None), (now_ms, Some("")), (5, None)] {
+        batch.push(at_ms, key.map(str::as_bytes), Some(b"v"));
+    }
+    let batch = batch.build();
+    let compact = TopicConfig { compact: true, ..TopicConfig::default() };
+    assert_eq!(rejected(compact, batch.clone()), (ResponseError::InvalidRecord, vec![1, 3]));
+    let recent = TopicConfig { timestamp_before_max_ms: 60_000, ..TopicConfig::default() };
+    assert_eq!(rejected(recent, batch), (ResponseError::InvalidTimestamp, vec![3]));
+}
+
+#[test]
+fn at_most_a_thousand_records_are_named() {
+    let mut batch = BatchBuilder::new();
+    for _ in 0..1500 {
+        batch.push(0, None, Some(b"v"));
+    }
+    let compact = TopicConfig { compact: true, ..TopicConfig::default() };
+    let (_, indices) = rejected(compact, batch.build());
+    assert_eq!(indices, (0..1000).collect::<Vec<i32>>());
+}
+
 /// The naive model: a list of batches.
 #[derive(Default)]
 struct Model {
