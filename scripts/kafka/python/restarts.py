@@ -148,3 +148,41 @@ def members_rejoin_after_a_kill(cluster, broker):
                 return print(f"  commit after the restart: {error}")
 
         eventually(commits, "a member can commit")
+
+
+@restarting_case
+def members_of_a_divided_group_go_on_after_a_kill(cluster, broker):
+    from divided_groups import CHANGE_S, divided_group
+    from groups import partitions_of, shared_out
+
+    def seen():
+        return [(m.memberid(), sorted(p.partition for p in m.assignment())) for m in group.members]
+
+    topic = cluster.topic(partitions=4)
+    with divided_group(cluster, [topic], reconnect_backoff_max_ms=500) as group:
+        lost = []
+        group.join()
+        group.join()
+        group.settle(shared_out(partitions_of(topic, 4), [2, 2]), "two members share", CHANGE_S)
+        for member in group.members:
+            member.subscribe([topic], on_revoke=lambda _, parts: lost.append(parts), on_lost=lambda _, p: lost.append(p))
+        group.poll()
+        before = seen()
+        broker.kill_and_restart()
+        cluster.produce(topic, [{"value": b"v", "partition": p} for p in range(4)])
+        commit = [TopicPartition(topic, p.partition, 1) for p in group.members[0].assignment()]
+
+        def commits():
+            group.poll()
+            try:
+                return group.members[0].commit(offsets=commit, asynchronous=False)
+            except Exception as error:
+                return print(f"  commit after the restart: {error}")
+
+        eventually(commits, "a member can commit")
+        # Both have been heard by then.
+        heard = time.monotonic() + 12
+        while time.monotonic() < heard:
+            group.poll()
+        equal(seen(), before, "members and their partitions")
+        equal(lost, [], "what members lost")

@@ -85,6 +85,7 @@ impl Coordinator {
                 group.generation = group.generation.max(epoch);
                 group.consumers = None;
                 let group = group.id.clone();
+                turn.records.push(GroupRecord::DividedTarget { group: group.clone(), value: None });
                 turn.records.push(GroupRecord::DividedGroup { group, value: None });
             }
             None => {}
@@ -153,7 +154,7 @@ impl Coordinator {
             return Ok((unknown.collect(), turn));
         };
         let mut results = Vec::new();
-        if known.members.len() <= members.len() {
+        if known.members.len() <= members.len() || known.consumers.is_some() {
             // It may be empty then, which is written down.
             turn.before.push(known.image());
         }
@@ -161,6 +162,7 @@ impl Coordinator {
             results.push(known.leave(member_id, instance_id.as_ref(), &mut turn));
         }
         known.downgrade_if_all_classic(&mut turn);
+        self.keep(group, &mut turn);
         self.set_timer(group);
         Ok((results, turn))
     }
@@ -224,6 +226,7 @@ impl Coordinator {
                 turn.before.push(group.image());
                 group.fire(&mut turn);
             }
+            self.keep(&id, &mut turn);
             self.set_timer(&id);
         }
         turn
@@ -264,6 +267,19 @@ impl Coordinator {
             GroupRecord::DividedGroup { group, value } => {
                 self.apply_epoch(&group, value, now);
                 self.set_timer(&group);
+            }
+            GroupRecord::DividedMember { group, member, value } => {
+                let is_divided = self.groups.get(&group).is_some_and(|g| g.consumers.is_some());
+                if value.is_some() || is_divided {
+                    let value = value.map(|stored| *stored);
+                    self.divided(&group, now).restore_member(&member, value, now.elapsed_ms);
+                    self.set_timer(&group);
+                }
+            }
+            GroupRecord::DividedTarget { group, value } => {
+                if let Some(stored) = value {
+                    self.divided(&group, now).restore_target(stored);
+                }
             }
             GroupRecord::Offset { group, partition, value } => {
                 if value.is_none() && !self.groups.contains_key(&group) {
@@ -466,9 +482,9 @@ fn unknown_member(group: &StrBytes) -> ResponseError {
 fn group_gone(group: &Group) -> impl Iterator<Item = GroupRecord> {
     let classic = GroupRecord::Group { group: group.id.clone(), value: None };
     let is_divided = group.consumers.is_some();
-    let divided =
-        is_divided.then(|| GroupRecord::DividedGroup { group: group.id.clone(), value: None });
-    std::iter::once(classic).chain(divided)
+    let target = GroupRecord::DividedTarget { group: group.id.clone(), value: None };
+    let divided = GroupRecord::DividedGroup { group: group.id.clone(), value: None };
+    std::iter::once(classic).chain([target, divided].into_iter().filter(move |_| is_divided))
 }
 
 fn gone(group: &StrBytes, partition: TopicPartition) -> GroupRecord {

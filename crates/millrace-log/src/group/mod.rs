@@ -53,6 +53,7 @@ pub(crate) mod command;
 pub(crate) mod consumer;
 pub(crate) mod coordinator;
 mod describe;
+pub(crate) mod divided_record;
 mod join;
 pub(crate) mod member;
 pub(crate) mod offsets;

@@ -6,16 +6,18 @@
 //! missing has a byte 0 or 1 before it.
 //!
 //! ```text
-//! key    = version u8 (1), kind u8, group string, [topic string, partition i32]
-//! kind   = 1 group | 2 offset, which has topic and partition | 3 group whose partitions the
-//!          coordinator divides
+//! key    = version u8 (1), kind u8, group string, [topic string, partition i32], [member id string]
+//! kind   = 1 group | 2 offset, which has topic and partition | of a group whose partitions the
+//!          coordinator divides: 3 its epoch | 4 a member, which has its id | 5 what its target
+//!          assignment was made for
 //! group  = version u8 (1), protocol type string?, protocol string?, generation i32,
 //!          leader string?, state since i64, count u32, members
 //! member = id string, instance id string?, client id string, client host string,
 //!          session timeout i32, rebalance timeout i32, metadata blob, assignment blob
 //! offset = version u8 (1), offset i64, leader epoch i32, metadata string, commit time i64,
 //!          expire time i64?
-//! divided group = version u8 (1), epoch i32, state since i64
+//! divided group = version u8 (1), epoch i32, state since i64; for its members and target see
+//!          `divided_record`
 //! ```
 //!
 //! Bytes behind the last field, or a newer version, are refused: an older program would else throw
@@ -24,12 +26,17 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 
+use super::divided_record::{
+    StoredConsumer, StoredTarget, decode_member, decode_target, encode_member, encode_target,
+};
 use super::offsets::{Committed, TopicPartition};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const GROUP: u8 = 1;
 const OFFSET: u8 = 2;
 const DIVIDED_GROUP: u8 = 3;
+const DIVIDED_MEMBER: u8 = 4;
+const DIVIDED_TARGET: u8 = 5;
 
 /// A group as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +62,7 @@ pub(crate) struct StoredMember {
     pub assignment: Bytes,
 }
 
-/// A group whose partitions the coordinator divides, as it is stored: its members are not.
+/// A group whose partitions the coordinator divides, as it is stored, without its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoredEpoch {
     pub epoch: i32,
@@ -68,6 +75,8 @@ pub(crate) enum GroupRecord {
     Group { group: StrBytes, value: Option<StoredGroup> },
     Offset { group: StrBytes, partition: TopicPartition, value: Option<Committed> },
     DividedGroup { group: StrBytes, value: Option<StoredEpoch> },
+    DividedMember { group: StrBytes, member: StrBytes, value: Option<Box<StoredConsumer>> },
+    DividedTarget { group: StrBytes, value: Option<StoredTarget> },
 }
 
 impl GroupRecord {
@@ -93,6 +102,17 @@ impl GroupRecord {
                 put_string(&mut key, group);
                 value.map(encode_epoch)
             }
+            GroupRecord::DividedMember { group, member, value } => {
+                key.put_u8(DIVIDED_MEMBER);
+                put_string(&mut key, group);
+                put_string(&mut key, member);
+                value.as_deref().map(encode_member)
+            }
+            GroupRecord::DividedTarget { group, value } => {
+                key.put_u8(DIVIDED_TARGET);
+                put_string(&mut key, group);
+                value.as_ref().map(encode_target)
+            }
         };
         (key.freeze(), value)
     }
@@ -114,6 +134,15 @@ impl GroupRecord {
             DIVIDED_GROUP => {
                 let value = value.map(decode_epoch).transpose()?;
                 GroupRecord::DividedGroup { group, value }
+            }
+            DIVIDED_MEMBER => {
+                let member = get_string(&mut key)?;
+                let value = value.map(decode_member).transpose()?.map(Box::new);
+                GroupRecord::DividedMember { group, member, value }
+            }
+            DIVIDED_TARGET => {
+                let value = value.map(decode_target).transpose()?;
+                GroupRecord::DividedTarget { group, value }
             }
             kind => return Err(format!("a record of the unknown kind {kind}")),
         };
@@ -215,18 +244,18 @@ fn decode_epoch(mut value: Bytes) -> Result<StoredEpoch, String> {
     Ok(stored)
 }
 
-fn truncated() -> String {
+pub(super) fn truncated() -> String {
     "a record is shorter than it says".to_owned()
 }
 
-fn check_version(buffer: &mut Bytes, what: &str) -> Result<(), String> {
+pub(super) fn check_version(buffer: &mut Bytes, what: &str) -> Result<(), String> {
     match buffer.try_get_u8().map_err(|_| truncated())? {
         VERSION => Ok(()),
         version => Err(format!("a record's {what} has the unknown version {version}")),
     }
 }
 
-fn check_end(buffer: &Bytes) -> Result<(), String> {
+pub(super) fn check_end(buffer: &Bytes) -> Result<(), String> {
     match buffer.is_empty() {
         true => Ok(()),
         false => Err(format!("a record has {} bytes behind its end", buffer.len())),
@@ -234,35 +263,35 @@ fn check_end(buffer: &Bytes) -> Result<(), String> {
 }
 
 #[expect(clippy::expect_used, reason = "requests are limited to far less than 4 GiB")]
-fn put_length(buffer: &mut BytesMut, length: usize) {
+pub(super) fn put_length(buffer: &mut BytesMut, length: usize) {
     buffer.put_u32(u32::try_from(length).expect("a part of a request has less than 4 GiB"));
 }
 
-fn put_blob(buffer: &mut BytesMut, blob: &[u8]) {
+pub(super) fn put_blob(buffer: &mut BytesMut, blob: &[u8]) {
     put_length(buffer, blob.len());
     buffer.put_slice(blob);
 }
 
-fn put_string(buffer: &mut BytesMut, string: &str) {
+pub(super) fn put_string(buffer: &mut BytesMut, string: &str) {
     put_blob(buffer, string.as_bytes());
 }
 
-fn put_optional(buffer: &mut BytesMut, string: Option<&StrBytes>) {
+pub(super) fn put_optional(buffer: &mut BytesMut, string: Option<&StrBytes>) {
     buffer.put_u8(u8::from(string.is_some()));
     if let Some(string) = string {
         put_string(buffer, string);
     }
 }
 
-fn get_i32(buffer: &mut Bytes) -> Result<i32, String> {
+pub(super) fn get_i32(buffer: &mut Bytes) -> Result<i32, String> {
     buffer.try_get_i32().map_err(|_| truncated())
 }
 
-fn get_i64(buffer: &mut Bytes) -> Result<i64, String> {
+pub(super) fn get_i64(buffer: &mut Bytes) -> Result<i64, String> {
     buffer.try_get_i64().map_err(|_| truncated())
 }
 
-fn get_flag(buffer: &mut Bytes) -> Result<bool, String> {
+pub(super) fn get_flag(buffer: &mut Bytes) -> Result<bool, String> {
     match buffer.try_get_u8().map_err(|_| truncated())? {
         0 => Ok(false),
         1 => Ok(true),
@@ -271,7 +300,7 @@ fn get_flag(buffer: &mut Bytes) -> Result<bool, String> {
 }
 
 /// A copy, so that one field does not hold the whole segment's bytes in memory.
-fn get_blob(buffer: &mut Bytes) -> Result<Bytes, String> {
+pub(super) fn get_blob(buffer: &mut Bytes) -> Result<Bytes, String> {
     let length = buffer.try_get_u32().map_err(|_| truncated())? as usize;
     if buffer.remaining() < length {
         return Err(truncated());
@@ -279,11 +308,11 @@ fn get_blob(buffer: &mut Bytes) -> Result<Bytes, String> {
     Ok(Bytes::copy_from_slice(&buffer.split_to(length)))
 }
 
-fn get_string(buffer: &mut Bytes) -> Result<StrBytes, String> {
+pub(super) fn get_string(buffer: &mut Bytes) -> Result<StrBytes, String> {
     StrBytes::from_utf8(get_blob(buffer)?).map_err(|_| "a string is not UTF-8".to_owned())
 }
 
-fn get_optional(buffer: &mut Bytes) -> Result<Option<StrBytes>, String> {
+pub(super) fn get_optional(buffer: &mut Bytes) -> Result<Option<StrBytes>, String> {
     match get_flag(buffer)? {
         true => get_string(buffer).map(Some),
         false => Ok(None),

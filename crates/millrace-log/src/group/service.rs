@@ -162,7 +162,10 @@ impl Groups {
         let mut inner = self.shared.lock();
         let now = moment(&self.shared.seams);
         let (told, turn) = inner.coordinator.consumer_beat(group, beat, source, now)?;
-        self.shared.settle(&mut inner, turn)?;
+        if let Err(code) = self.shared.settle(&mut inner, turn) {
+            inner.coordinator.keep_all_again(group);
+            return Err(code.into());
+        }
         Ok(told)
     }
 

@@ -73,12 +73,15 @@ impl Consumers {
             parts.flat_map(|(topic, indexes)| indexes.iter().map(|i| (*topic, *i))).collect()
         });
         let epoch = self.epoch;
+        let stored = self.stored(&beat.member_id);
         if beat.epoch == 0 {
             self.join(beat)?;
         }
         self.check_member(beat, owned.as_ref())?;
         if beat.epoch < 0 {
-            return Ok(self.leave(beat, now_ms));
+            let told = self.leave(beat, now_ms);
+            self.note(&beat.member_id, stored.as_ref());
+            return Ok(told);
         }
         self.update(beat, pattern, now_ms);
         let before = self.members.get(&beat.member_id).map(|member| member.assigned.clone());
@@ -87,6 +90,7 @@ impl Consumers {
         self.epoch = self.epoch.min(epoch.saturating_add(1));
         self.assign();
         self.reconcile(&beat.member_id, owned.as_ref(), now_ms);
+        self.note(&beat.member_id, stored.as_ref());
         let member = self.members.get(&beat.member_id).ok_or_else(|| unknown(beat))?;
         let tell = beat.epoch == 0 || beat.is_full() || before.as_ref() != Some(&member.assigned);
         Ok(Told { epoch: member.epoch, assignment: tell.then(|| by_topic(&member.assigned)) })
@@ -218,7 +222,7 @@ impl Consumers {
 }
 
 /// A pattern for whole names; none within for an empty one.
-fn compile(text: &StrBytes) -> Result<Option<Pattern>> {
+pub(super) fn compile(text: &StrBytes) -> Result<Option<Pattern>> {
     if text.is_empty() {
         return Ok(None);
     }

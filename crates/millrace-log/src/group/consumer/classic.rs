@@ -121,6 +121,7 @@ impl Consumers {
         now_ms: i64,
     ) {
         let epoch = self.epoch;
+        let stored = self.stored(id);
         let mut changed = !self.members.contains_key(id);
         let member = self.members.entry(id.clone()).or_insert_with(|| Member::new(id.clone()));
         let timeout_ms = i64::from(join.rebalance_timeout_ms.max(0));
@@ -148,6 +149,7 @@ impl Consumers {
         self.assign();
         let owned = ids(&wanted.owned, source);
         self.reconcile(id, Some(&owned), now_ms);
+        self.note(id, stored.as_ref());
     }
 
     /// A member asks for its part.
@@ -249,6 +251,7 @@ impl Consumers {
 
     /// Puts a static member in another's place.
     pub(super) fn replace(&mut self, old: &StrBytes, new: &StrBytes) {
+        self.kept.changed.extend([old.clone(), new.clone()]);
         if let Some(member) = self.members.remove(old) {
             if let Some(instance) = &member.instance_id {
                 self.instances.insert(instance.clone(), new.clone());

@@ -58,6 +58,7 @@ impl Group {
             next.classic = Some(Classic::new(member.session_timeout_ms, member.protocols.clone()));
             next.keep_alive(turn.now.elapsed_ms);
             consumers.target.insert(member.id.clone(), next.assigned.clone());
+            consumers.kept.changed.insert(member.id.clone());
             consumers.members.insert(member.id.clone(), next);
         }
         consumers.instances =
@@ -122,6 +123,7 @@ impl Group {
         self.enter(State::Stable, turn);
         tracing::info!(group = %self.id, "the last member of the newer protocol has gone");
         let group = self.id.clone();
+        turn.records.extend(consumers.gone(&group));
         turn.records.push(GroupRecord::DividedGroup { group, value: None });
         turn.records.push(self.stored());
         self.rebalance_if_possible(turn);

@@ -9,7 +9,7 @@ use crate::error::{LogError, Result};
 use crate::group::command::{Join, Moment, Ticket, Turn};
 use crate::group::coordinator::Coordinator;
 use crate::group::join::refuse;
-use crate::group::record::{GroupRecord, StoredEpoch};
+use crate::group::record::StoredEpoch;
 use crate::group::state::State;
 
 impl Coordinator {
@@ -61,7 +61,6 @@ impl Coordinator {
         match &told {
             Ok(_) if epoch != before => {
                 group.state_since_ms = now.wall_ms;
-                turn.records.push(epoch_record(group_id, epoch, now));
             }
             Ok(_) => {}
             Err(_) if is_upgraded => {
@@ -80,6 +79,9 @@ impl Coordinator {
         {
             group.downgrade_if_all_classic(&mut turn);
         }
+        if told.is_ok() {
+            self.keep(group_id, &mut turn);
+        }
         self.set_timer(group_id);
         Ok((told?, turn))
     }
@@ -97,22 +99,51 @@ impl Coordinator {
         let mut turn = Turn::new(*self.config(), now);
         let sessions = turn.config.min_session_timeout_ms..=turn.config.max_session_timeout_ms;
         let group = self.group_mut(group_id)?;
-        let consumers = group.consumers.as_mut().filter(|consumers| !consumers.is_empty())?;
+        group.consumers.as_ref().filter(|consumers| !consumers.is_empty())?;
         if !sessions.contains(&join.session_timeout_ms) {
             let code = ResponseError::InvalidSessionTimeout;
             refuse(&mut turn, ticket, join.member_id.clone(), code);
             return Some(turn);
         }
+        // A member that could not be written down has not joined.
+        let image = group.image();
+        turn.before.push(image);
+        let consumers = group.consumers.as_mut()?;
         let before = consumers.epoch();
         let answer = consumers.classic_join(join, turn.config.max_size, source, now.elapsed_ms);
         turn.answer(ticket, answer);
         let epoch = consumers.epoch();
         if epoch != before {
             group.state_since_ms = now.wall_ms;
-            turn.records.push(epoch_record(group_id, epoch, now));
         }
+        self.keep(group_id, &mut turn);
         self.set_timer(group_id);
         Some(turn)
+    }
+
+    /// Has what has changed of a group written down with the turn.
+    pub(in crate::group) fn keep(&mut self, group_id: &StrBytes, turn: &mut Turn) {
+        let consumers = self.group_mut(group_id).and_then(|group| group.consumers.as_mut());
+        if let Some(consumers) = consumers {
+            turn.records.extend(consumers.take_records(group_id, turn.now));
+        }
+    }
+
+    /// What a group wanted kept could not be written: it comes again with the next turn.
+    pub(in crate::group) fn keep_all_again(&mut self, group_id: &StrBytes) {
+        if let Some(consumers) = self.group_mut(group_id).and_then(|group| group.consumers.as_mut())
+        {
+            consumers.keep_all_again();
+        }
+    }
+
+    /// The group of a record that is read again at the start, and its members.
+    pub(in crate::group) fn divided(&mut self, id: &StrBytes, now: Moment) -> &mut Consumers {
+        let group = self.group_or_new(id, now);
+        if group.consumers.is_none() {
+            group.become_divided(StoredEpoch { epoch: 0, state_since_ms: now.wall_ms });
+        }
+        group.consumers.get_or_insert_default()
     }
 
     /// A record of a group's epoch was written, or is read again at the start. What is in memory is
@@ -133,11 +164,12 @@ impl Coordinator {
         if group.consumers.as_ref().is_some_and(|consumers| consumers.epoch() >= stored.epoch) {
             return;
         }
-        group.become_divided(stored);
+        if group.consumers.is_none() {
+            group.become_divided(stored);
+        }
+        group.state_since_ms = stored.state_since_ms;
+        if let Some(consumers) = &mut group.consumers {
+            consumers.restore_epoch(stored.epoch);
+        }
     }
-}
-
-fn epoch_record(group: &StrBytes, epoch: i32, now: Moment) -> GroupRecord {
-    let value = Some(StoredEpoch { epoch, state_since_ms: now.wall_ms });
-    GroupRecord::DividedGroup { group: group.clone(), value }
 }

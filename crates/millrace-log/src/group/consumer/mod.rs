@@ -32,8 +32,8 @@
 //!   than it was last told.
 //! - A static member goes for a while (epoch -2): it keeps its partitions until its session ends, and
 //!   whoever comes back under its name takes them over.
-//! - The broker dies: the group's epoch is in the log, its members are not. They find themselves
-//!   unknown and join again, which is a new assignment.
+//! - The broker dies: epochs, members and assignments are in the log ([`stored`]), and the members go
+//!   on, with one session time to be heard.
 //!
 //! Source: Kafka's consumer rebalance protocol (KIP-848).
 
@@ -46,6 +46,7 @@ mod describe;
 mod embedded;
 mod member;
 mod reconcile;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -58,6 +59,7 @@ pub(crate) use beat::{Beat, LEAVES, LEAVES_FOR_A_WHILE, Told};
 pub(crate) use describe::DescribedMember;
 pub(crate) use member::Member;
 use member::Parts;
+use stored::Kept;
 
 use super::command::MemberRef;
 
@@ -90,6 +92,7 @@ pub(crate) struct Consumers {
     /// What there is of the topics that anybody subscribes to.
     topics: BTreeMap<StrBytes, (Uuid, i32)>,
     target: BTreeMap<StrBytes, Parts>,
+    kept: Kept,
 }
 
 impl Consumers {
@@ -140,6 +143,7 @@ impl Consumers {
             self.instances.remove(instance);
         }
         self.target.remove(member_id);
+        self.kept.changed.insert(member_id.clone());
         self.epoch = self.epoch.saturating_add(1);
         true
     }

@@ -39,7 +39,11 @@ impl Consumers {
             (&member.id, topics.map(|(id, _)| *id).collect())
         });
         let topics = self.topics.values().copied().collect();
-        self.target = self.assignor.assign(&subscriptions.collect(), &topics, &self.target);
+        let target = self.assignor.assign(&subscriptions.collect(), &topics, &self.target);
+        let differs = |(id, parts): &(&StrBytes, &Parts)| self.target.get(*id) != Some(*parts);
+        let changed: Vec<_> = target.iter().filter(differs).map(|(id, _)| id.clone()).collect();
+        self.kept.changed.extend(changed);
+        self.target = target;
         self.target_epoch = self.epoch;
     }
 

@@ -1,3 +1,7 @@
+use uuid::Uuid;
+
+use super::super::consumer::Assignor;
+use super::super::divided_record::{StoredClassic, StoredConsumer, StoredTarget};
 use super::super::record::{StoredEpoch, StoredGroup, StoredMember};
 use super::*;
 
@@ -26,6 +30,18 @@ fn samples() -> Vec<GroupRecord> {
     let of_group = |value| GroupRecord::Group { group: text("g"), value };
     let of_offset = |value| GroupRecord::Offset { group: text("g"), partition: place(4), value };
     let of_epoch = |value| GroupRecord::DividedGroup { group: text("g"), value };
+    let of_member = |value: Option<StoredConsumer>| GroupRecord::DividedMember {
+        group: text("g"),
+        member: text("client-1"),
+        value: value.map(Box::new),
+    };
+    let of_target = |value| GroupRecord::DividedTarget { group: text("g"), value };
+    let consumer = consumer();
+    let target = StoredTarget {
+        epoch: 5,
+        assignor: Assignor::Uniform,
+        topics: [(text("a"), (Uuid::from_u128(0x0102_0304_0506), 3))].into(),
+    };
     vec![
         of_group(Some(group)),
         of_group(Some(empty)),
@@ -35,7 +51,41 @@ fn samples() -> Vec<GroupRecord> {
         of_offset(None),
         of_epoch(Some(StoredEpoch { epoch: 7, state_since_ms: 1_700_000_000_000 })),
         of_epoch(None),
+        of_member(Some(consumer.clone())),
+        of_member(Some(StoredConsumer {
+            classic: None,
+            assignor: None,
+            pattern: None,
+            ..consumer
+        })),
+        of_member(None),
+        of_target(Some(target)),
+        of_target(None),
     ]
+}
+
+fn consumer() -> StoredConsumer {
+    let part = |partition| (Uuid::from_u128(0x0102_0304_0506), partition);
+    StoredConsumer {
+        instance_id: Some(text("instance")),
+        rack_id: Some(text("rack")),
+        client_id: text("client"),
+        host: text("/127.0.0.1"),
+        rebalance_timeout_ms: 300_000,
+        topics: [text("a"), text("b")].into(),
+        pattern: Some(text("a.*")),
+        assignor: Some(Assignor::Range),
+        epoch: 5,
+        previous_epoch: 4,
+        progress: 1,
+        assigned: [part(0), part(1)].into(),
+        revoking: [part(2)].into(),
+        target: [part(0)].into(),
+        classic: Some(StoredClassic {
+            session_timeout_ms: 45_000,
+            protocols: vec![(text("range"), bytes("metadata"))],
+        }),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

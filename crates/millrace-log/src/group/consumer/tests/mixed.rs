@@ -1,5 +1,7 @@
 //! Members of both protocols in one group, and the group's way from one to the other.
 
+use std::ops::{Deref, DerefMut};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError as Code;
 
@@ -49,6 +51,43 @@ fn parts_of(named: &Named, topics: &Topics) -> Parts {
     super::super::classic::ids(named, topics)
 }
 
+/// A coordinator and all that it has had written down.
+#[derive(Default)]
+struct World {
+    coordinator: Coordinator,
+    log: Vec<GroupRecord>,
+}
+
+impl World {
+    fn write(&mut self, turn: &Turn) {
+        self.log.extend(turn.records.iter().cloned());
+    }
+
+    /// The broker dies and comes back.
+    fn restart(&mut self) {
+        self.coordinator = Coordinator::default();
+        for record in &self.log {
+            let (key, value) = record.encode();
+            let record = GroupRecord::decode(key, value).expect("what is written can be read");
+            self.coordinator.apply(record, 0, None, at(0));
+        }
+    }
+}
+
+impl Deref for World {
+    type Target = Coordinator;
+
+    fn deref(&self) -> &Coordinator {
+        &self.coordinator
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Coordinator {
+        &mut self.coordinator
+    }
+}
+
 /// What a client of the classic protocol does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -78,7 +117,7 @@ impl Old {
     }
 
     /// Sends the next request.
-    fn talk(&mut self, coordinator: &mut Coordinator, topics: &Topics) {
+    fn talk(&mut self, coordinator: &mut World, topics: &Topics) {
         match self.next {
             Next::Join => self.join(coordinator, topics),
             Next::Sync => self.sync(coordinator, topics),
@@ -90,17 +129,19 @@ impl Old {
         }
     }
 
-    fn join(&mut self, coordinator: &mut Coordinator, topics: &Topics) {
+    fn join(&mut self, coordinator: &mut World, topics: &Topics) {
         if !self.cooperative {
             self.owned.clear();
         }
         let join = join(&self.id, wants(self.cooperative.then_some(&self.owned)));
         let turn = coordinator.classic_join(&text(GROUP), &join, 1, topics, at(0));
-        self.generation = joined(turn.expect("the group is divided")).generation;
+        let turn = turn.expect("the group is divided");
+        coordinator.write(&turn);
+        self.generation = joined(turn).generation;
         self.next = Next::Sync;
     }
 
-    fn sync(&mut self, coordinator: &mut Coordinator, topics: &Topics) {
+    fn sync(&mut self, coordinator: &mut World, topics: &Topics) {
         let sync = Sync { member: self.member(), ..Sync::default() };
         let turn = coordinator.sync(&text(GROUP), &sync, 2, at(0));
         match &turn.answers[0].1 {
@@ -124,7 +165,7 @@ fn joined(turn: Turn) -> Joined {
 }
 
 /// A stable group of the classic protocol with these parts, and its generation.
-fn classic(coordinator: &mut Coordinator, parts: &[(&str, Named)]) -> i32 {
+fn classic(coordinator: &mut World, parts: &[(&str, Named)]) -> i32 {
     let group = text(GROUP);
     let mut generation = 0;
     // All but the first wait for the first to join again.
@@ -135,6 +176,7 @@ fn classic(coordinator: &mut Coordinator, parts: &[(&str, Named)]) -> i32 {
             ..join(id, wants(None))
         };
         let turn = coordinator.join(&group, &join, 1, at(0));
+        coordinator.write(&turn);
         if let Some((_, Answer::Joined(joined))) = turn.answers.last() {
             generation = joined.generation;
         }
@@ -144,7 +186,8 @@ fn classic(coordinator: &mut Coordinator, parts: &[(&str, Named)]) -> i32 {
         parts.iter().map(|(id, named)| (text(id), write_assignment(0, named))).collect();
     let member = MemberRef { member_id, instance_id: None, generation };
     let sync = Sync { member, assignments, ..Sync::default() };
-    coordinator.sync(&group, &sync, 9, at(0));
+    let turn = coordinator.sync(&group, &sync, 9, at(0));
+    coordinator.write(&turn);
     assert_eq!(coordinator.group(&group).map(|group| group.state()), Some(State::Stable));
     generation
 }
@@ -153,9 +196,10 @@ fn named(topic: &str, partitions: &[i32]) -> Named {
     Named::from([(text(topic), partitions.to_vec())])
 }
 
-fn beat(coordinator: &mut Coordinator, client: &mut Client, topics: &Topics) -> Result<Turn, Code> {
+fn beat(coordinator: &mut World, client: &mut Client, topics: &Topics) -> Result<Turn, Code> {
     let answer = coordinator.consumer_beat(&text(GROUP), &client.beat(), topics, at(0));
     let (told, turn) = answer.map_err(|error| error.code())?;
+    coordinator.write(&turn);
     client.epoch = told.epoch;
     if let Some(assignment) = told.assignment {
         client.owned = assignment.into_iter().collect();
@@ -165,12 +209,12 @@ fn beat(coordinator: &mut Coordinator, client: &mut Client, topics: &Topics) -> 
 
 #[test]
 fn members_keep_what_they_have_when_the_first_of_the_newer_protocol_comes() {
-    let (mut coordinator, topics) = (Coordinator::default(), Topics(4, 0));
+    let (mut coordinator, topics) = (World::default(), Topics(4, 0));
     let parts = [("1", named("a", &[0, 1])), ("2", named("a", &[2, 3]))];
     let generation = classic(&mut coordinator, &parts);
     let mut newer = Client::new("3");
     let turn = beat(&mut coordinator, &mut newer, &topics).expect("it joins");
-    assert!(matches!(turn.records[..], [GroupRecord::DividedGroup { value: Some(_), .. }]));
+    assert!(matches!(turn.records[0], GroupRecord::DividedGroup { value: Some(_), .. }));
     assert_eq!((newer.epoch, newer.parts().len()), (generation + 1, 0));
     let described = coordinator.group(&text(GROUP)).and_then(|group| group.consumers());
     let described = described.expect("it is divided").describe();
@@ -187,7 +231,7 @@ fn members_keep_what_they_have_when_the_first_of_the_newer_protocol_comes() {
 
 #[test]
 fn an_upgrade_that_cannot_be_written_has_not_happened() {
-    let (mut coordinator, topics) = (Coordinator::default(), Topics(4, 0));
+    let (mut coordinator, topics) = (World::default(), Topics(4, 0));
     let generation = classic(&mut coordinator, &[("1", named("a", &[0, 1, 2, 3]))]);
     let turn = beat(&mut coordinator, &mut Client::new("2"), &topics).expect("it joins");
     coordinator.undo(turn.before, &[], turn.now);
@@ -204,7 +248,7 @@ fn groups_that_the_newer_protocol_cannot_take_over_stay_as_they_are() {
     with_data.truncate(with_data.len() - 4);
     with_data.put_slice(&[0, 0, 0, 1, 7]);
     for part in [with_data.freeze(), Bytes::from_static(&[0])] {
-        let mut coordinator = Coordinator::default();
+        let mut coordinator = World::default();
         let generation = classic(&mut coordinator, &[("1", Named::new())]);
         let alive = MemberRef { member_id: text("1"), instance_id: None, generation };
         // The leader joins again, so as to hand out another assignment.
@@ -222,7 +266,7 @@ fn groups_that_the_newer_protocol_cannot_take_over_stay_as_they_are() {
 
 #[test]
 fn silent_members_of_the_classic_protocol_are_removed_at_their_own_time_outs() {
-    let (mut coordinator, topics) = (Coordinator::default(), Topics(4, 0));
+    let (mut coordinator, topics) = (World::default(), Topics(4, 0));
     let mut newer = Client::new("1");
     beat(&mut coordinator, &mut newer, &topics).expect("it joins");
     let mut old = Old::new("2", true);
@@ -252,6 +296,7 @@ enum Change {
     JoinNew,
     JoinOld { cooperative: bool },
     Leave(usize),
+    Restart,
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -260,6 +305,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => Just(Change::JoinNew),
         2 => any::<bool>().prop_map(|cooperative| Change::JoinOld { cooperative }),
         1 => (0..8usize).prop_map(Change::Leave),
+        1 => Just(Change::Restart),
     ]
 }
 
@@ -270,7 +316,7 @@ enum Either {
 }
 
 impl Either {
-    fn talk(&mut self, coordinator: &mut Coordinator, topics: &Topics) {
+    fn talk(&mut self, coordinator: &mut World, topics: &Topics) {
         match self {
             Either::New(client) => drop(beat(coordinator, client, topics).expect("it is a member")),
             Either::Old(client) => client.talk(coordinator, topics),
@@ -288,13 +334,13 @@ impl Either {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The promises of a group hold whichever protocol its members speak; and when those of the
+    /// The promises of a group hold whichever protocol its members speak, and over restarts; and when those of the
     /// newer one go, the others are a classic group whose generation none of them is ahead of.
     #[test]
     fn no_partition_has_two_owners_whatever_protocol_they_speak(
         changes in prop::collection::vec(change(), 1..80),
     ) {
-        let (mut coordinator, topics) = (Coordinator::default(), Topics(5, 3));
+        let (mut coordinator, topics) = (World::default(), Topics(5, 3));
         let generation = classic(&mut coordinator, &[("0", named("a", &[0, 1, 2, 3, 4]))]);
         let mut first = Old::new("0", true);
         (first.generation, first.next) = (generation, Next::Heartbeat);
@@ -318,6 +364,11 @@ proptest! {
                 Change::Leave(place) if place > 1 && place < clients.len() => {
                     leave(&mut coordinator, clients.remove(place), &topics);
                 }
+                Change::Restart => {
+                    let before = described(&coordinator);
+                    coordinator.restart();
+                    prop_assert_eq!(described(&coordinator), before, "something was forgotten");
+                }
                 _ => {}
             }
             let owned: Vec<_> = clients.iter().flat_map(|client| client.parts(&topics)).collect();
@@ -335,6 +386,11 @@ proptest! {
         let (old, new): (Vec<_>, Vec<_>) =
             clients.into_iter().partition(|client| matches!(client, Either::Old(_)));
         new.into_iter().for_each(|client| leave(&mut coordinator, client, &topics));
+        let mut again = World { coordinator: Coordinator::default(), log: coordinator.log.clone() };
+        again.restart();
+        let restored = again.group(&text(GROUP)).expect("members are left");
+        prop_assert_eq!(restored.state(), State::Stable);
+        prop_assert_eq!(restored.members.len(), old.len());
         let group = coordinator.group(&text(GROUP)).expect("members are left");
         prop_assert!(group.consumers().is_none());
         prop_assert_eq!(group.state(), State::PreparingRebalance);
@@ -345,7 +401,13 @@ proptest! {
     }
 }
 
-fn leave(coordinator: &mut Coordinator, client: Either, topics: &Topics) {
+/// All that can be seen of the group.
+fn described(coordinator: &Coordinator) -> String {
+    let group = coordinator.group(&text(GROUP)).and_then(|group| group.consumers());
+    format!("{:?}", group.map(Consumers::describe))
+}
+
+fn leave(coordinator: &mut World, client: Either, topics: &Topics) {
     match client {
         Either::New(mut client) => {
             client.epoch = LEAVES;
@@ -353,7 +415,9 @@ fn leave(coordinator: &mut Coordinator, client: Either, topics: &Topics) {
         }
         Either::Old(client) if client.generation >= 0 => {
             let gone = coordinator.leave(&text(GROUP), &[(client.id, None)], at(0));
-            assert_eq!(gone.expect("a named group").0, [Ok(())]);
+            let (results, turn) = gone.expect("a named group");
+            coordinator.write(&turn);
+            assert_eq!(results, [Ok(())]);
         }
         Either::Old(_) => {}
     }
