@@ -58,6 +58,14 @@ pub struct Broker {
     security: Security,
     address: OnceLock<SocketAddr>,
     memory: Arc<Semaphore>,
+    inflating: Semaphore,
+}
+
+/// How many requests may inflate records at a time.
+fn inflating_requests() -> usize {
+    /// With fewer, one that waits for another's large batch would hold up all small ones.
+    const LEAST: usize = 4;
+    std::thread::available_parallelism().map_or(LEAST, |cores| cores.get().max(LEAST))
 }
 
 impl fmt::Debug for Broker {
@@ -97,6 +105,7 @@ impl Broker {
             Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
         let broker = Arc::new(Broker {
             memory: Arc::new(Semaphore::new(config.max_in_flight_bytes)),
+            inflating: Semaphore::new(inflating_requests()),
             config,
             seams,
             lock: Mutex::new(lock),
@@ -183,10 +192,26 @@ impl Broker {
             (_, Ok(answer)) => answer,
             (outcome, Err(_)) => {
                 let reason = outcome.err().map(|e| e.to_string()).unwrap_or_default();
-                tracing::error!(reason, "a change of topics did not come to its end");
+                tracing::error!(reason, "blocking work did not come to its end");
                 Err(ResponseError::UnknownServerError.into())
             }
         }
+    }
+
+    /// Runs work that may inflate records, where it holds up no other connection: a small batch can
+    /// be hundreds of megabytes, and large ones wait for each other. It is done by a few at a time,
+    /// so that blocking threads are left for all else.
+    ///
+    /// # Errors
+    /// When the work panicked.
+    pub(crate) async fn inflating<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Broker) -> T + Send + 'static,
+    ) -> Result<T> {
+        let Ok(_turn) = self.inflating.acquire().await else {
+            return Err(ResponseError::UnknownServerError.into());
+        };
+        self.blocking(|broker| Ok(work(broker))).await
     }
 
     /// Notes where the broker is served, for clients and for who finds the directory in use.

@@ -178,7 +178,9 @@ const PRODUCE: Api = Api {
     serve: |mut call| {
         Box::pin(async move {
             let request = call.request::<ProduceRequest>()?;
-            let begun = api::produce::begin(&call.broker, &call.peer, request, call.version);
+            let begun = api::produce::begin(&call.broker, &call.peer, request, call.version)
+                .await
+                .map_err(|error| BadRequest(format!("records that were not appended: {error}")))?;
             let finish = async move {
                 let response = begun.finish(call.version).await.map_err(|error| {
                     BadRequest(format!("records that want no acknowledgement: {error}"))

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::{ApiKey, EnvelopeRequest};
-use kafka_protocol::protocol::HeaderVersion;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ApiKey, EnvelopeRequest, ProduceRequest, RequestHeader, TopicName};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use millrace_core::Timestamp;
 use millrace_core::seam::{Clock, Seams};
 use tempfile::TempDir;
@@ -16,7 +18,9 @@ use tokio::sync::watch;
 
 use super::dispatch::Api;
 use super::*;
+use crate::broker::NewTopic;
 use crate::config::BrokerConfig;
+use crate::storage::records::{BatchBuilder, Codec, HEADER_BYTES};
 
 /// A request that is served in tests alone.
 pub(super) const PANICKING: Api = Api {
@@ -154,4 +158,73 @@ async fn a_client_that_does_not_take_its_answers_is_closed() {
     }
     let after = running.closed_after(&mut stuck, false).await;
     assert!(after >= Duration::from_secs(60) && after < IDLE_TIMEOUT, "{after:?}");
+}
+
+/// A batch of one record that is small until it is inflated.
+fn bomb() -> Bytes {
+    let mut builder = BatchBuilder::new();
+    builder.push(1, None, Some(&vec![0; 9 << 20]));
+    let plain = builder.build();
+    let block = Codec::Gzip.compress(&plain[HEADER_BYTES..], None).unwrap();
+    let mut batch = [&plain[..HEADER_BYTES], &block].concat();
+    let length = u32::try_from(batch.len() - 12).unwrap();
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    batch[22] = 1;
+    let checksum = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&checksum.to_be_bytes());
+    batch.into()
+}
+
+fn produce(records: Bytes) -> BytesMut {
+    const VERSION: i16 = 7;
+    let partition = PartitionProduceData::default().with_records(Some(records));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str("t")))
+        .with_partition_data(vec![partition]);
+    let request = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    RequestHeader::default()
+        .with_request_api_key(ApiKey::Produce as i16)
+        .with_request_api_version(VERSION)
+        .encode(&mut frame, ProduceRequest::header_version(VERSION))
+        .unwrap();
+    request.encode(&mut frame, VERSION).unwrap();
+    let length = u32::try_from(frame.len() - 4).unwrap();
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+/// It waited for its turn to inflate much on the thread of all connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_batch_that_inflates_to_much_holds_up_no_other_connection() {
+    let running = start().await;
+    let topic = NewTopic {
+        name: "t".to_owned(),
+        partitions: 1,
+        configs: Default::default(),
+        internal: false,
+    };
+    running.server.broker().topics().create(topic).unwrap();
+    let (bomb, mut other) = (bomb(), running.connect().await);
+    let mut sending = Vec::new();
+    // Nobody else inflates much as long as this lives.
+    let alone = Codec::Gzip.decompress(&bomb[HEADER_BYTES..]).unwrap();
+    for _ in 0..8 {
+        let mut client = running.connect().await;
+        client.write_all(&produce(bomb.clone())).await.unwrap();
+        sending.push(client);
+    }
+    for _ in 0..3 {
+        tokio::select! {
+            well = is_well(&mut other) => assert!(well),
+            () = Seams::system().clock.sleep(Duration::from_secs(20)) => panic!("no answer"),
+        }
+    }
+    drop(alone);
+    for mut client in sending {
+        assert!(client.read_i32().await.unwrap() > 0, "it is answered in the end");
+    }
+    let log = running.server.broker().partition("t", 0).unwrap();
+    assert_eq!(log.log_end_offset(), 8);
 }

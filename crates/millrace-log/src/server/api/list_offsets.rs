@@ -10,7 +10,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::partition::{check_leader_epoch, isolation};
 use crate::broker::{Broker, LEADER_EPOCH};
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::server::Peer;
 use crate::server::access::Operation;
 use crate::storage::{Isolation, PartitionLog};
@@ -34,6 +34,35 @@ const UNKNOWN: i64 = -1;
 /// Offsets by time, and the first and last ones.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
+    peer: &Peer,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
+    // What is not one of the ends is looked for among records, which may have to be inflated.
+    let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    let ends = [LATEST, EARLIEST, EARLIEST_LOCAL, LATEST_TIERED];
+    if partitions.all(|asked| ends.contains(&asked.timestamp)) {
+        return find_all(broker, peer, request, version);
+    }
+    let (peer, asked) = (peer.clone(), request.clone());
+    let found = broker.inflating(move |broker| find_all(broker, &peer, asked, version)).await;
+    found.unwrap_or_else(|error| refuse_all(request, &error, version))
+}
+
+/// Where looking for offsets went wrong altogether.
+fn refuse_all(request: ListOffsetsRequest, error: &LogError, version: i16) -> ListOffsetsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let refuse = |asked: &ListOffsetsPartition| {
+            answer(asked.partition_index, Err(error.code().into()), version)
+        };
+        let partitions = topic.partitions.iter().map(refuse).collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn find_all(
+    broker: &Broker,
     peer: &Peer,
     request: ListOffsetsRequest,
     version: i16,

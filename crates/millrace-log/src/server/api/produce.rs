@@ -43,13 +43,31 @@ pub(crate) struct Begun {
     added: Option<(Arc<Transactions>, Added)>,
 }
 
-/// Appends the records of a request.
-pub(crate) fn begin(
+/// Appends the records of a request. Compressed ones are inflated to check them, off the
+/// connections' threads.
+///
+/// # Errors
+/// When appending panicked.
+pub(crate) async fn begin(
     broker: &Arc<Broker>,
     peer: &Peer,
     request: ProduceRequest,
     version: i16,
-) -> Begun {
+) -> Result<Begun> {
+    if !is_compressed(&request) {
+        return Ok(append_all(broker, peer, request, version));
+    }
+    let peer = peer.clone();
+    broker.inflating(move |broker| append_all(broker, &peer, request, version)).await
+}
+
+fn is_compressed(request: &ProduceRequest) -> bool {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let records = partitions.filter_map(|data| data.records.as_ref());
+    records.flat_map(headers).any(|header| header.attributes.codec().is_some())
+}
+
+fn append_all(broker: &Broker, peer: &Peer, request: ProduceRequest, version: i16) -> Begun {
     let mut begun = Begun {
         response: ProduceResponse::default(),
         wanted: request.acks != 0,
