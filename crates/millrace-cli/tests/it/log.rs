@@ -175,6 +175,20 @@ fn topics_are_created_listed_and_deleted() {
 }
 
 #[test]
+fn a_setting_that_a_topic_cannot_have_is_not_reset_in_silence() {
+    let log = Log::serve();
+    log.run("topic create t --config retention.ms=5").expect(0);
+    let wrong = log.run("topic alter t --reset-config retention.ms --reset-config retentoin.ms");
+    assert_eq!(
+        wrong.expect(1).stderr,
+        "error: topic `t` has no setting `retentoin.ms`\n  \
+         hint: `millrace log topic describe --all` shows the settings of a topic\n"
+    );
+    assert!(log.run("topic describe t").expect(0).stdout.contains("retention.ms = 5"));
+    log.run("topic alter t --reset-config retention.ms").expect(0);
+}
+
+#[test]
 fn what_is_produced_is_consumed() {
     let log = Log::serve();
     // One of the records is older than the usual retention.

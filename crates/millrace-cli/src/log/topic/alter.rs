@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use millrace_core::Error;
 use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 
 use super::{configs, is_own};
@@ -31,8 +32,13 @@ pub(super) async fn alter(
 /// The request replaces all settings of the topic, so those that stay are sent again.
 async fn alter_configs(cluster: &Cluster, arguments: &TopicAlterArguments) -> Result<(), Failure> {
     let topic = arguments.topic.as_str();
-    let own = configs(cluster, topic).await?;
-    let own: Vec<_> = own.iter().filter(|entry| is_own(entry)).collect();
+    let all = configs(cluster, topic).await?;
+    if let Some(key) = arguments.resets.iter().find(|key| !all.iter().any(|c| c.name == **key)) {
+        let cause = Error::fix_input(format!("topic `{topic}` has no setting `{key}`"));
+        return Err(Failure::operation(&cause)
+            .with_hint("`millrace log topic describe --all` shows the settings of a topic"));
+    }
+    let own: Vec<_> = all.iter().filter(|entry| is_own(entry)).collect();
     let mut entries: HashMap<&str, &str> = HashMap::new();
     for entry in &own {
         let Some(value) = entry.value.as_deref() else {
