@@ -137,7 +137,7 @@ impl ClientProperties {
         let begun = clock.elapsed();
         let mut wait = FIRST_WAIT;
         if let Some(relay) = self.relay() {
-            relay.await_answer(limit).map_err(|error| error.context(doing()))?;
+            relay.await_answer(limit.min(FIRST_WAIT)).map_err(|error| error.context(doing()))?;
         }
         loop {
             let asked = clock.elapsed();
