@@ -344,6 +344,8 @@ final class SecurityCases {
             consumer.subscribe(List.of(topic));
             Check.equal(1, Cluster.take(consumer, 1).size(), "what may be read");
             cluster.admin.deleteAcls(List.of(read.toFilter())).all().get();
+            // A fetch that waits since before (fetch.max.wait.ms) was allowed, and is answered.
+            Thread.sleep(1_000);
             cluster.send(topic, "b");
             Check.refused(() -> poll(consumer), TopicAuthorizationException.class);
         }

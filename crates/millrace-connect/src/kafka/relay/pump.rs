@@ -62,12 +62,14 @@ pub(super) async fn pump(
                 () = shared.clock.sleep(CLOSING_LIMIT) => {}
             }
         }
-        // The broker is gone: the client hears it behind what was said, and closes.
+        // The broker is gone: the client hears it behind what was said, and closes. Or it is the client
+        // that takes nothing any more, and what it said before is still on its way.
         Some(ended) => {
             down.tell(ended);
             drop(to_client);
+            let rest = async { tokio::join!(&mut up, drain(&mut from_broker)) };
             tokio::select! {
-                _ = &mut up => {}
+                _ = rest => {}
                 () = shared.clock.sleep(CLOSING_LIMIT) => {}
             }
         }
