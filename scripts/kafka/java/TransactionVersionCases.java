@@ -1,6 +1,9 @@
 import java.io.IOException;
+import java.time.Duration;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.admin.FinalizedVersionRange;
 import org.apache.kafka.clients.admin.ProducerState;
 import org.apache.kafka.clients.admin.TransactionState;
@@ -12,6 +15,7 @@ import org.apache.kafka.common.message.AddPartitionsToTxnRequestData;
 import org.apache.kafka.common.message.AddPartitionsToTxnResponseData;
 import org.apache.kafka.common.message.EndTxnRequestData;
 import org.apache.kafka.common.message.EndTxnResponseData;
+import org.apache.kafka.common.message.FindCoordinatorRequestData;
 import org.apache.kafka.common.message.InitProducerIdRequestData;
 import org.apache.kafka.common.message.InitProducerIdResponseData;
 import org.apache.kafka.common.message.ProduceRequestData;
@@ -25,6 +29,13 @@ import org.apache.kafka.common.record.SimpleRecord;
 
 /** The second version of transactions (KIP-890), beside the first. */
 final class TransactionVersionCases {
+    /** What a coordinator answers until it is there. */
+    private static final Set<Errors> PASSING = Set.of(
+            Errors.CONCURRENT_TRANSACTIONS,
+            Errors.COORDINATOR_LOAD_IN_PROGRESS,
+            Errors.COORDINATOR_NOT_AVAILABLE,
+            Errors.NOT_COORDINATOR);
+
     private TransactionVersionCases() {}
 
     private static Errors error(int code) {
@@ -55,9 +66,17 @@ final class TransactionVersionCases {
                     .setTransactionalId(transaction)
                     .setTransactionTimeoutMs(timeoutMs);
             InitProducerIdResponseData answer;
+            long deadline = System.nanoTime() + Duration.ofSeconds(30).toNanos();
             do {
+                // To look for the coordinator is what makes Kafka create its topic.
+                wire.send(
+                        ApiKeys.FIND_COORDINATOR,
+                        4,
+                        new FindCoordinatorRequestData()
+                                .setKeyType((byte) 1)
+                                .setCoordinatorKeys(List.of(transaction)));
                 answer = wire.send(ApiKeys.INIT_PRODUCER_ID, 5, request);
-            } while (error(answer.errorCode()) == Errors.CONCURRENT_TRANSACTIONS);
+            } while (PASSING.contains(error(answer.errorCode())) && System.nanoTime() < deadline);
             Check.equal(Errors.NONE, error(answer.errorCode()), "a producer");
             id = answer.producerId();
             epoch = answer.producerEpoch();
@@ -324,6 +343,8 @@ final class TransactionVersionCases {
         AddPartitionsToTxnResponseData answer = client.wire.send(ApiKeys.ADD_PARTITIONS_TO_TXN, 5, request);
         Check.equal(Errors.NONE, error(answer.errorCode()), "the request");
         return answer.resultsByTransaction().iterator().next().topicResults().iterator().next().resultsByPartition().stream()
+                .sorted(Comparator.comparingInt(
+                        AddPartitionsToTxnResponseData.AddPartitionsToTxnPartitionResult::partitionIndex))
                 .map(one -> error(one.partitionErrorCode()))
                 .toList();
     }
