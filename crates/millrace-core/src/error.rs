@@ -99,6 +99,14 @@ impl Error {
         self
     }
 
+    /// The same error for who has to do something else about it: a password that was right before may
+    /// be right again.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millrace_core::seam::Seams;
+use millrace_core::seam::{Clock, Seams};
 use millrace_core::{Error, Result};
 use rdkafka::ClientConfig;
 use tokio::sync::Mutex;
 
 use super::embedded::EmbeddedLog;
 use super::relay::Relay;
-use super::wire::{Called as CalledAs, Security, SecuritySettings};
+use super::wire::{Called as CalledAs, Security, SecuritySettings, WireClient};
 use crate::Options;
 
 /// What begins the names of these options.
@@ -187,9 +187,13 @@ impl ClientProperties {
         self.relay.as_ref()
     }
 
-    /// How connections are encrypted and logged in.
-    pub fn security(&self) -> Security {
-        self.relay.as_ref().map(|relay| relay.security().clone()).unwrap_or_default()
+    /// A client for what librdkafka does not ask.
+    pub fn wire_client(&self, bootstrap_servers: &str, clock: Arc<dyn Clock>) -> WireClient {
+        match &self.relay {
+            None => WireClient::new(bootstrap_servers, Security::default(), clock),
+            Some(relay) => WireClient::new(bootstrap_servers, relay.security().clone(), clock)
+                .was_let_in(relay.has_answered()),
+        }
     }
 
     /// The brokers that are named.

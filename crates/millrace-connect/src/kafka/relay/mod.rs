@@ -50,7 +50,7 @@ use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 pub use self::native::{NativeClient, Relayed, create};
-use self::troubles::{Trouble, Troubles};
+use self::troubles::Troubles;
 use super::wire::{
     Called, Connection, Fault, Security, SecuritySettings, Stream, WireClient, lost, within,
 };
@@ -149,16 +149,21 @@ impl Relay {
         &self.0.security
     }
 
-    /// Why brokers turn this client away, if they do, and will go on doing so: a certificate, a
-    /// password. Before any broker has answered, one that refuses is enough; later it has to have
-    /// refused for some seconds.
+    /// Why brokers turn this client away, if they do: a certificate, a password. Before any broker
+    /// has answered, one that refuses is enough, and the error is `FixInput`; later it has to have
+    /// refused for some seconds, and is `Retry`.
     pub fn refusal(&self) -> Option<Error> {
-        self.0.troubles().refusal().map(Trouble::to_error)
+        self.0.troubles().refusal()
+    }
+
+    /// Whether a broker has ever let this client in.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.0.troubles().has_answered()
     }
 
     /// Why the last connection failed, to a broker that has not answered since.
     pub fn trouble(&self) -> Option<Error> {
-        self.0.troubles().last().map(Trouble::to_error)
+        self.0.troubles().last()
     }
 
     /// Waits until a broker has answered, or a connection failed, or the time is over. Blocks.
@@ -171,7 +176,7 @@ impl Relay {
         let (troubles, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match troubles.refusal() {
             None => Ok(()),
-            Some(trouble) => Err(trouble.to_error()),
+            Some(refusal) => Err(refusal),
         }
     }
 

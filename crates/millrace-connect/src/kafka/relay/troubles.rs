@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use millrace_core::{Error, ErrorKind};
 
-/// A client that was let in is turned away for good after so long: a broker may be told about users
-/// only after it has begun to listen.
+/// A client that was let in may be turned away for so long before it gives up: a broker that starts
+/// may be told about users only after it has begun to listen.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// The failures of brokers, until they answer.
@@ -35,7 +35,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub fn to_error(&self) -> Error {
+    fn to_error(&self) -> Error {
         let mut error = Error::new(self.kind, self.message.clone());
         if let Some(cause) = &self.cause {
             error = error.caused_by(cause.clone());
@@ -68,6 +68,11 @@ impl Troubles {
         !self.answered && self.current.is_empty()
     }
 
+    /// A broker has let this client in, some time.
+    pub fn has_answered(&self) -> bool {
+        self.answered
+    }
+
     pub fn answered(&mut self, name: &str) {
         self.answered = true;
         self.current.remove(name);
@@ -96,17 +101,25 @@ impl Troubles {
     }
 
     /// The last failure of a broker that has not answered since.
-    pub fn last(&self) -> Option<&Trouble> {
-        self.current.values().max_by_key(|trouble| trouble.number)
+    pub fn last(&self) -> Option<Error> {
+        let trouble = self.current.values().max_by_key(|trouble| trouble.number)?;
+        Some(self.error_of(trouble))
     }
 
-    /// The failure that will not pass, if there is one.
-    pub fn refusal(&self) -> Option<&Trouble> {
+    /// Why brokers turn this client away, if waiting for them has no use.
+    pub fn refusal(&self) -> Option<Error> {
         let refusals = self.current.values().filter(|trouble| {
             trouble.kind == ErrorKind::FixInput
                 && (!self.answered || trouble.until.saturating_sub(trouble.since) >= REFUSED_FOR)
         });
-        refusals.max_by_key(|trouble| trouble.number)
+        Some(self.error_of(refusals.max_by_key(|trouble| trouble.number)?))
+    }
+
+    /// A client that was let in before is to try again later: a broker that is slow to start may
+    /// refuse it for longer than anyone would wait at one place, and no job that has run ends by it.
+    fn error_of(&self, trouble: &Trouble) -> Error {
+        let error = trouble.to_error();
+        if self.answered { error.with_kind(ErrorKind::Retry) } else { error }
     }
 }
 
@@ -127,12 +140,8 @@ mod tests {
         troubles.failed("a:1", Error::retry("not there"), SECOND);
         assert!(!troubles.is_unknown() && troubles.refusal().is_none());
         troubles.failed("b:1", refused(), SECOND);
-        let error = troubles.refusal().unwrap().to_error();
+        let error = troubles.refusal().unwrap();
         assert_eq!(error.kind(), ErrorKind::FixInput);
-        assert_eq!(
-            troubles.refusal().unwrap().to_string(),
-            "refused: wrong password (hint: use another)"
-        );
         assert_eq!(error.full_report(), "refused\n  cause: wrong password\n  hint: use another");
 
         troubles.answered("a:1");
@@ -140,7 +149,7 @@ mod tests {
         troubles.failed("b:1", refused(), 10 * SECOND);
         assert!(troubles.refusal().is_none());
         troubles.failed("b:1", refused(), 11 * SECOND);
-        assert!(troubles.refusal().is_some());
+        assert_eq!(troubles.refusal().unwrap().kind(), ErrorKind::Retry);
         // What comes between begins anew.
         troubles.failed("b:1", Error::retry("not there"), 12 * SECOND);
         troubles.failed("b:1", refused(), 13 * SECOND);
@@ -152,10 +161,11 @@ mod tests {
     #[test]
     fn only_news_are_told() {
         let mut troubles = Troubles::default();
-        assert!(troubles.failed("a:1", refused(), SECOND).is_some());
+        let told = troubles.failed("a:1", refused(), SECOND).unwrap();
+        assert_eq!(told.to_string(), "refused: wrong password (hint: use another)");
         assert!(troubles.failed("a:1", refused(), SECOND).is_none());
         assert!(troubles.failed("b:1", refused(), SECOND).is_some());
         assert!(troubles.failed("a:1", Error::retry("not there"), SECOND).is_some());
-        assert_eq!(troubles.last().unwrap().message, "not there");
+        assert_eq!(troubles.last().unwrap().message(), "not there");
     }
 }

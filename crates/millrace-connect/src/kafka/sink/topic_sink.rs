@@ -248,7 +248,7 @@ impl Sink for TopicSink {
         // A checkpoint from before the guarantee was lowered has transactions too.
         if transactional || has_transactions(&context)? {
             let clock = Arc::clone(&context.seams.clock);
-            let mut wire = WireClient::new(&bootstrap_servers, self.client.security(), clock);
+            let mut wire = self.client.wire_client(&bootstrap_servers, clock);
             timeout_ms = self.transaction_timeout_ms(&mut wire).await?;
             if transactional {
                 self.check_interval(&context, timeout_ms)?;

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use millrace_core::seam::Clock;
-use millrace_core::{Error, Result};
+use millrace_core::{Error, ErrorKind, Result};
 
 use super::connection::Connection;
 use super::fault::Fault;
@@ -33,6 +33,8 @@ pub(crate) struct WireClient {
     security: Security,
     pub(super) clock: Arc<dyn Clock>,
     connections: BTreeMap<String, Connection>,
+    /// Brokers let in this client's user before: if one refuses now, that may pass.
+    was_let_in: bool,
 }
 
 /// Runs `$attempt` until it succeeds, fails for good, or [`PATIENCE`] ends.
@@ -69,7 +71,15 @@ impl WireClient {
             None => address.to_owned(),
         };
         let bootstrap = addresses.map(bare).collect();
-        WireClient { bootstrap, security, clock, connections: BTreeMap::new() }
+        WireClient { bootstrap, security, clock, connections: BTreeMap::new(), was_let_in: false }
+    }
+
+    /// Says whether brokers have let in such a client before: then one that turns it away is asked
+    /// again, as one that does not answer.
+    #[must_use]
+    pub fn was_let_in(mut self, was_let_in: bool) -> Self {
+        self.was_let_in = was_let_in;
+        self
     }
 
     /// Sees whether the cluster lets this client in. Asks once.
@@ -201,7 +211,15 @@ impl WireClient {
         // Taken out while in use: one that failed or was given up midway is not used again.
         let mut connection = match self.connections.remove(address) {
             Some(connection) => connection,
-            None => Connection::open(address, &self.security, Arc::clone(&self.clock)).await?,
+            None => {
+                let opened = Connection::open(address, &self.security, Arc::clone(&self.clock));
+                opened.await.map_err(|fault| match fault {
+                    Fault::Lasting(error) if self.was_let_in => {
+                        Fault::Passing(error.with_kind(ErrorKind::Retry))
+                    }
+                    fault => fault,
+                })?
+            }
         };
         let answer = connection.call(request, highest).await?;
         self.connections.insert(address.to_owned(), connection);

@@ -7,6 +7,7 @@ use millrace_core::seam::Seams;
 use millrace_core::{Error, ErrorKind};
 use millrace_log::{Broker, BrokerConfig, SaslMechanism, Server, TlsFiles, Users};
 
+use super::fault::Fault;
 use super::{Called, SecuritySettings, WireClient};
 
 fn file(name: &str) -> PathBuf {
@@ -101,6 +102,10 @@ async fn a_wrong_password_and_a_mechanism_that_is_not_served_are_refused_for_goo
         settings[3].1 = "wrong";
         let error = log.refusal(&settings).await;
         assert!(error.message().contains("refuses the login of `ann`"), "{error}");
+        // Where it was let in before it is to ask again.
+        let mut known = log.client(&settings).unwrap().was_let_in(true);
+        let Err(Fault::Passing(error)) = known.metadata(None).await else { panic!("{mechanism}") };
+        assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     }
 }
 

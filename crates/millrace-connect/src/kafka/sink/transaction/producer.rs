@@ -65,11 +65,8 @@ impl TransactionalProducer {
             Ok((outbox, lock))
         })
         .await?;
-        let mut wire = WireClient::new(
-            &settings.bootstrap_servers,
-            settings.client.security(),
-            Arc::clone(&seams.clock),
-        );
+        let clock = Arc::clone(&seams.clock);
+        let mut wire = settings.client.wire_client(&settings.bootstrap_servers, clock);
         // Were somebody else quicker, this would be their epoch; then all writes fail as fenced.
         let known = wire.describe(&transactional_id).await;
         let known = known.and_then(|known| {

@@ -138,7 +138,7 @@ impl SinkWriter for TransactionalWriter {
         }
         let TransactionSettings { bootstrap_servers, client, .. } = &*self.settings;
         let clock = Arc::clone(&self.seams.clock);
-        let mut wire = WireClient::new(bootstrap_servers, client.security(), clock);
+        let mut wire = client.wire_client(bootstrap_servers, clock);
         for committable in &prepared.committables {
             if let Some(transaction) = TransactionCommittable::parse(committable)? {
                 commit_again(&mut wire, &transaction, committable.rows).await?;
