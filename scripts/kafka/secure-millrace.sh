@@ -4,8 +4,8 @@
 #   secure-millrace.sh MILLRACE kafka|embedded DATA [CASE…]
 #
 # MILLRACE is the binary, DATA the broker's directory. CASEs are parts of names of cases; without one all are run.
-# A line is printed for each case, `pass` or `FAIL`; what was said meanwhile goes to standard error. The last case
-# kills the broker and starts it again.
+# A line is printed for each case, `pass` or `FAIL`; what was said meanwhile goes to standard error. The last cases
+# kill the broker and start it again.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 millrace=$(realpath "$1") broker=$2 data=$(realpath "$3")
@@ -30,14 +30,14 @@ who() {
         "sasl.mechanism=$1" sasl.username=root "sasl.password=${2:-root-secret}"
 }
 
-# options MECHANISM: the same for a table.
+# options MECHANISM [USER]: the same for a table.
 options() {
     local module=org.apache.kafka.common.security.scram.ScramLoginModule
     [ "$1" != PLAIN ] || module=org.apache.kafka.common.security.plain.PlainLoginModule
     cat <<OPTIONS
 'connector' = 'kafka', 'format' = 'json', 'properties.bootstrap.servers' = '$address',
 'properties.security.protocol' = 'SASL_SSL', 'properties.sasl.mechanism' = '$1',
-'properties.sasl.jaas.config' = '$module required username="root" password="root-secret";',
+'properties.sasl.jaas.config' = '$module required username="${2:-root}" password="root-secret";',
 'properties.ssl.truststore.type' = 'PEM', 'properties.ssl.truststore.location' = '$data/tls/ca.pem'
 OPTIONS
 }
@@ -149,14 +149,60 @@ SQL
         sleep 1
         count=$(log PLAIN consume loaded -q | wc -l)
     done
+    end_job && same loaded "$wanted" "$(numbers loaded)"
+}
+
+# A broker that has begun to listen may know its users only later. It does so for longer than a client of the job waits.
+a_login_that_is_refused_for_a_while_does_not_end_a_job() {
+    log PLAIN topic create shy && log PLAIN topic create told || return
+    set_password worker SCRAM-SHA-256 root-secret || return
+    tool org.apache.kafka.tools.AclCommand --add --allow-principal User:worker --operation All --topic '*' --group '*' || return
+    cat >"$work/shy.sql" <<SQL
+SET 'execution.checkpointing.interval' = '500 ms';
+CREATE TABLE shy (n BIGINT) WITH ($(options SCRAM-SHA-256 worker), 'topic' = 'shy',
+    'scan.startup.mode' = 'earliest-offset', 'properties.reconnect.backoff.max.ms' = '500');
+CREATE TABLE told (n BIGINT) WITH ($(options SCRAM-SHA-256 worker), 'topic' = 'told',
+    'properties.reconnect.backoff.max.ms' = '500');
+INSERT INTO told SELECT n FROM shy;
+SQL
+    (cd "$work" && exec "$millrace" run shy.sql --checkpoint-dir "$work/shy") >&2 2>"$work/shy.log" &
+    job=$!
+    seq 1 1000 | sed 's/.*/{"n": &}/' | log PLAIN produce shy -q && await_numbers told 1000 &&
+        set_password worker SCRAM-SHA-256 another-secret && "$here/secure.sh" "$broker" kill "$data" &&
+        "$here/secure.sh" "$broker" start-again "$data" >/dev/null &&
+        await "the job is restarted" grep -q 'starts again .*refuses the login of `worker`' "$work/shy.log" &&
+        set_password worker SCRAM-SHA-256 root-secret &&
+        seq 1001 2000 | sed 's/.*/{"n": &}/' | log PLAIN produce shy -q && await_numbers told 2000
+    local code=$?
+    end_job || code=1
+    cat "$work/shy.log" >&2
+    return $code
+}
+
+# Ends the job, and says whether it had gone on until then.
+end_job() {
     kill -INT "$job" && wait "$job"
     local code=$?
     job=
-    same "the job's exit code" 0 $code && same loaded "$wanted" "$(numbers loaded)"
+    same "the job's exit code" 0 $code
 }
 
-# Of Kafka's users, only those of PLAIN are there from the beginning.
-add_scram_user() {
+# await WHAT COMMAND…: until the command succeeds, for two minutes, while the job runs.
+await() {
+    local what=$1 began=$SECONDS
+    shift
+    until "$@"; do
+        [ $((SECONDS - began)) -lt 120 ] && kill -0 "$job" || { echo "not after 120 s: $what" >&2 && return 1; }
+        sleep 0.5
+    done
+}
+
+# await_numbers TOPIC LAST: until the topic has all of them. At least once.
+await_numbers() { await "$1 has $2 numbers" has_numbers "$1" "$2"; }
+has_numbers() { [ "$(log PLAIN consume "$1" -q | sort -u | wc -l)" -eq "$2" ]; }
+
+# tool CLASS ARGUMENT…: one of Kafka's, as `root`.
+tool() {
     cat >"$work/client.properties" <<PROPERTIES
 security.protocol=SASL_SSL
 sasl.mechanism=PLAIN
@@ -164,24 +210,30 @@ sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule require
 ssl.truststore.type=PEM
 ssl.truststore.location=$data/tls/ca.pem
 PROPERTIES
-    local mechanism
-    # Kafka takes one at a time.
-    for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
-        "$here/broker.sh" tool kafka.admin.ConfigCommand --bootstrap-server "$address" \
-            --command-config "$work/client.properties" --alter --entity-type users --entity-name root \
-            --add-config "$mechanism=[password=root-secret]" >&2 || return
-    done
+    "$here/broker.sh" tool "$1" --bootstrap-server "$address" --command-config "$work/client.properties" "${@:2}" >&2
 }
+
+# set_password USER MECHANISM PASSWORD
+set_password() {
+    tool kafka.admin.ConfigCommand --alter --entity-type users --entity-name "$1" --add-config "$2=[password=$3]"
+}
+
+# Of Kafka's users, only those of PLAIN are there from the beginning. Kafka takes one mechanism at a time.
+add_scram_user() { set_password root SCRAM-SHA-256 root-secret && set_password root SCRAM-SHA-512 root-secret; }
 
 [ "$broker" = embedded ] || add_scram_user || exit
 for name in commands_speak_with_every_mechanism a_job_reads_and_writes_exactly_once who_is_turned_away_reads_why \
-    a_broker_that_dies_under_load_loses_and_doubles_nothing; do
+    a_broker_that_dies_under_load_loses_and_doubles_nothing a_login_that_is_refused_for_a_while_does_not_end_a_job; do
     chosen=yes
     if [ ${#cases[@]} -gt 0 ]; then
         chosen=no
         for part in "${cases[@]}"; do [[ $name != *"$part"* ]] || chosen=yes; done
     fi
     [ $chosen = yes ] || continue
+    if [[ $name = a_login_* ]] && ! "$here/broker.sh" resolve >/dev/null; then
+        echo "skip  $name (needs Kafka's tools, which can't be had)"
+        continue
+    fi
     began=$SECONDS
     if "$name" >&2; then
         echo "pass  $name ($((SECONDS - began)) s)"
