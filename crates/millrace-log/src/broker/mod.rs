@@ -23,6 +23,7 @@ use crate::queue::Queues;
 use crate::security::Security;
 use crate::storage::PartitionLog;
 use crate::storage::disk::{Disk, SystemDisk};
+use crate::storage::open_files::raise_limit;
 use crate::transaction::Transactions;
 use directory::{DataLock, Meta};
 pub(crate) use topic_name::check_topic_name;
@@ -77,6 +78,9 @@ impl fmt::Debug for Broker {
 impl Broker {
     /// Opens a data directory, or makes it, and recovers what a crash left.
     ///
+    /// The process may have as many files open from then on as the system allows it (on Linux the
+    /// hard limit of `RLIMIT_NOFILE`): each partition has one.
+    ///
     /// # Errors
     /// [`LogError::InUse`](crate::LogError::InUse) when another broker has the directory; a file
     /// cannot be read or written, or is damaged where a torn write cannot explain it.
@@ -90,13 +94,14 @@ impl Broker {
         seams: Seams,
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Broker>> {
+        raise_limit();
         let lock = DataLock::take(&config.data_dir)?;
         let meta = Meta::open(&config.data_dir, &*seams.random, &*disk)?;
         let topics = Topics::open(&config.data_dir, config.fsync, seams.clone(), disk)?;
-        for name in [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, QUEUES_TOPIC] {
-            if topics.get(name).is_none() {
-                topics.create(internal_topic(name))?;
-            }
+        let internal = [OFFSETS_TOPIC, TRANSACTIONS_TOPIC, QUEUES_TOPIC];
+        let missing = internal.into_iter().filter(|name| topics.get(name).is_none());
+        for created in topics.create_all(missing.map(internal_topic).collect()) {
+            created?;
         }
         let security = Security::open(&config)?;
         let groups = Groups::open(first_partition(&topics, OFFSETS_TOPIC)?, seams.clone())?;

@@ -26,6 +26,26 @@ pub(crate) fn start(broker: &Arc<Broker>, stopping: &watch::Receiver<bool>) {
     spawn("log-maintain", MAINTENANCE_INTERVAL, PartitionLog::maintain);
     let queues = sweep_queues(broker.clone(), stopping.clone());
     broker.seams().spawner.spawn("log-queues", Box::pin(queues));
+    let deleted = remove_deleted(broker.clone(), stopping.clone());
+    broker.seams().spawner.spawn("log-remove", Box::pin(deleted));
+}
+
+/// Removes the files of deleted topics as soon as there are any.
+async fn remove_deleted(broker: Arc<Broker>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = broker.topics().deleted() => {}
+        }
+        let removed = broker.blocking(|broker| {
+            broker.topics().remove_deleted();
+            Ok(())
+        });
+        if removed.await.is_err() {
+            // It panicked, which is logged; the next start removes them.
+            continue;
+        }
+    }
 }
 
 /// Lets time act on the queues, again and again.

@@ -14,7 +14,7 @@ pub(crate) mod disk;
 mod index;
 mod index_file;
 mod lock;
-mod open_files;
+pub(crate) mod open_files;
 mod partition;
 mod producers;
 pub mod records;

@@ -9,9 +9,23 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::disk::Disk;
 use super::index::Index;
 use super::lock;
+
+/// Lets the process have as many files open as the system allows it: what it starts with is often
+/// 1,024, and each partition has one open.
+pub(crate) fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(limit = ?limit.current, %error, "the limit of open files was not raised");
+    }
+}
 
 /// The file of a segment and where its batches are.
 #[derive(Debug)]
@@ -101,6 +115,13 @@ mod tests {
     fn segment() -> Arc<OpenSegment> {
         let file = File::open("/dev/null").unwrap();
         Arc::new(OpenSegment { file, index: RwLock::default() })
+    }
+
+    #[test]
+    fn the_process_may_have_as_many_files_as_the_system_allows() {
+        raise_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The broker on disks that fail.
 
+mod catalogue;
 mod full_disk;
 mod power;
 mod power_disk;

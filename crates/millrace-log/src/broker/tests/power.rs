@@ -16,12 +16,29 @@ const ID: &str = "transactional";
 #[derive(Clone, Debug)]
 enum Step {
     Create(u8),
+    /// All that are not there, at once.
+    CreateAll,
     Delete(u8),
+    /// All that are there, at once.
+    DeleteAll,
     AddPartition(u8),
-    Append { topic: u8, partition: i32, padding: usize },
-    Transaction { topic: u8, commit: bool },
-    Commit { partition: i32, offset: i64 },
-    DeleteRecords { topic: u8, partition: i32 },
+    Append {
+        topic: u8,
+        partition: i32,
+        padding: usize,
+    },
+    Transaction {
+        topic: u8,
+        commit: bool,
+    },
+    Commit {
+        partition: i32,
+        offset: i64,
+    },
+    DeleteRecords {
+        topic: u8,
+        partition: i32,
+    },
     Maintain,
 }
 
@@ -29,8 +46,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let topic = 0..3u8;
     let partition = 0..PARTITIONS;
     let step = prop_oneof![
-        3 => topic.clone().prop_map(Step::Create),
+        2 => topic.clone().prop_map(Step::Create),
+        2 => Just(Step::CreateAll),
         1 => topic.clone().prop_map(Step::Delete),
+        1 => Just(Step::DeleteAll),
         1 => topic.clone().prop_map(Step::AddPartition),
         8 => (topic.clone(), partition.clone(), prop_oneof![9 => 0..100usize, 1 => Just(600 << 10)])
             .prop_map(|(topic, partition, padding)| Step::Append { topic, partition, padding }),
@@ -87,12 +106,33 @@ impl World {
                 }
                 created
             }
+            Step::CreateAll => {
+                let missing = (0..3).filter(|topic| !self.topics.contains_key(topic));
+                let missing: Vec<u8> = missing.collect();
+                let new = missing.iter().map(|topic| new_topic(&name(*topic), PARTITIONS));
+                let created = broker.topics().create_all(new.collect());
+                for (topic, _) in missing.iter().zip(&created).filter(|(_, made)| made.is_ok()) {
+                    self.unsure.remove(topic);
+                    self.topics.insert(*topic, vec![Log::default(); PARTITIONS as usize]);
+                }
+                created.iter().all(|created| created.is_ok())
+            }
             Step::Delete(topic) if self.topics.remove(&topic).is_some() => {
                 let deleted = broker.topics().delete(&name(topic)).is_ok();
                 if !deleted {
                     self.unsure.insert(topic);
                 }
                 deleted
+            }
+            Step::DeleteAll => {
+                let there: Vec<u8> = std::mem::take(&mut self.topics).into_keys().collect();
+                let names: Vec<String> = there.iter().map(|topic| name(*topic)).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let deleted = broker.topics().delete_all(&names);
+                let unsure = there.iter().zip(&deleted).filter(|(_, deleted)| deleted.is_err());
+                self.unsure.extend(unsure.map(|(topic, _)| *topic));
+                broker.topics().remove_deleted();
+                deleted.iter().all(|deleted| deleted.is_ok())
             }
             Step::AddPartition(topic) => {
                 let Some(logs) = self.topics.get_mut(&topic) else { return true };

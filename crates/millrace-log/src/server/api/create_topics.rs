@@ -33,22 +33,28 @@ pub(crate) async fn handle(
     for topic in &request.topics {
         *counts.entry(topic.name.clone()).or_default() += 1;
     }
-    let mut results = Vec::new();
+    let mut asked = Vec::new();
     for topic in request.topics {
         // A name that is there more than once is refused once.
-        match counts.insert(topic.name.clone(), 0) {
-            Some(1) => {
-                results.push(create(broker, peer, topic, request.validate_only, version).await);
-            }
+        let name = topic.name.clone();
+        match counts.insert(name.clone(), 0) {
+            Some(1) => asked.push((name, check(broker, peer, topic))),
             Some(count) if count > 1 => {
                 let code = ResponseError::InvalidRequest;
-                let error = LogError::rejected(code, "Duplicate topic name.");
-                results.push(refused(topic.name, &error));
+                asked.push((name, Err(LogError::rejected(code, "Duplicate topic name."))));
             }
             _ => {}
         }
     }
-    CreateTopicsResponse::default().with_topics(results)
+    let made = match request.validate_only {
+        true => {
+            let check = |new: Result<NewTopic>| new.and_then(|new| would_make(broker, new));
+            asked.into_iter().map(|(name, new)| (name, check(new))).collect()
+        }
+        false => make(broker, asked).await,
+    };
+    let answer = |(name, made)| answer(broker, peer, name, made, version);
+    CreateTopicsResponse::default().with_topics(made.into_iter().map(answer).collect())
 }
 
 /// Whether the client may make a topic of this name.
@@ -57,44 +63,74 @@ pub(super) fn may_create_topic(broker: &Broker, peer: &Peer, name: &str) -> bool
         || peer.check_topic(broker, Operation::Create, name).is_ok()
 }
 
-async fn create(
+/// The topic that is asked for, if the client may make it.
+fn check(broker: &Broker, peer: &Peer, topic: CreatableTopic) -> Result<NewTopic> {
+    if !may_create_topic(broker, peer, &topic.name) {
+        let code = ResponseError::TopicAuthorizationFailed;
+        return Err(LogError::rejected(code, "Authorization failed."));
+    }
+    new_topic(topic, broker.config().default_partitions)
+}
+
+/// A topic that was made, or would have been.
+struct Made {
+    id: Uuid,
+    partitions: i32,
+    configs: BTreeMap<String, String>,
+}
+
+/// Makes those that can be made, all together.
+async fn make(
     broker: &Arc<Broker>,
+    asked: Vec<(TopicName, Result<NewTopic>)>,
+) -> Vec<(TopicName, Result<Made>)> {
+    let new = asked.iter().filter_map(|(_, new)| new.as_ref().ok().cloned()).collect();
+    let created = broker.blocking(move |broker| Ok(broker.topics().create_all(new))).await;
+    let mut created = match created {
+        Ok(created) => created.into_iter(),
+        Err(_) => Vec::new().into_iter(),
+    };
+    let mut made = |new: NewTopic| {
+        let topic = created.next().unwrap_or(Err(ResponseError::UnknownServerError.into()))?;
+        Ok(Made { id: topic.id, partitions: new.partitions, configs: new.configs })
+    };
+    asked.into_iter().map(|(name, new)| (name, new.and_then(&mut made))).collect()
+}
+
+/// Whether they could be made.
+fn would_make(broker: &Broker, new: NewTopic) -> Result<Made> {
+    broker.topics().check(&new)?;
+    Ok(Made { id: Uuid::nil(), partitions: new.partitions, configs: new.configs })
+}
+
+fn answer(
+    broker: &Broker,
     peer: &Peer,
-    topic: CreatableTopic,
-    validate_only: bool,
+    name: TopicName,
+    made: Result<Made>,
     version: i16,
 ) -> CreatableTopicResult {
-    let name = topic.name.clone();
-    if !may_create_topic(broker, peer, &name) {
-        let code = ResponseError::TopicAuthorizationFailed;
-        return refused(name, &LogError::rejected(code, "Authorization failed."));
-    }
-    let new = match new_topic(topic, broker.config().default_partitions) {
-        Ok(new) => new,
+    let Made { id, partitions, configs } = match made {
+        Ok(made) => made,
         Err(error) => return refused(name, &error),
     };
-    let (partitions, configs) = (new.partitions, new.configs.clone());
-    let made = if validate_only {
-        broker.topics().check(&new).map(|()| Uuid::nil())
-    } else {
-        broker.blocking(move |broker| broker.topics().create(new)).await.map(|topic| topic.id)
-    };
-    let result = CreatableTopicResult::default().with_name(name.clone()).with_error_message(None);
-    match made {
-        Err(error) => refused(name, &error),
-        Ok(_) if version < DESCRIBES => result,
-        Ok(id) if peer.check_topic(broker, Operation::DescribeConfigs, &name).is_err() => result
-            .with_topic_id(if version < WITH_ID { Uuid::nil() } else { id })
+    let may_describe = peer.check_topic(broker, Operation::DescribeConfigs, &name).is_ok();
+    let result = CreatableTopicResult::default().with_name(name).with_error_message(None);
+    if version < DESCRIBES {
+        return result;
+    }
+    let result = result.with_topic_id(if version < WITH_ID { Uuid::nil() } else { id });
+    if !may_describe {
+        return result
             .with_num_partitions(-1)
             .with_replication_factor(-1)
             .with_topic_config_error_code(ResponseError::TopicAuthorizationFailed.code())
-            .with_configs(Some(Vec::new())),
-        Ok(id) => result
-            .with_topic_id(if version < WITH_ID { Uuid::nil() } else { id })
-            .with_num_partitions(partitions)
-            .with_replication_factor(1)
-            .with_configs(Some(describe(&configs))),
+            .with_configs(Some(Vec::new()));
     }
+    result
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+        .with_configs(Some(describe(&configs)))
 }
 
 fn refused(name: TopicName, error: &LogError) -> CreatableTopicResult {

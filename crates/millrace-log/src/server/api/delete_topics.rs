@@ -32,24 +32,18 @@ pub(crate) async fn handle(
         request.topics
     };
     let mut seen = HashSet::new();
-    let mut results = Vec::with_capacity(asked.len());
+    let mut found = Vec::with_capacity(asked.len());
     for asked in asked {
         let topic = find(broker, &asked).and_then(|topic| check(broker, peer, topic));
         let topic = hide(broker, peer, &asked, topic);
-        let deleted = match &topic {
-            Ok(topic) if !seen.insert(topic.id) => Err(LogError::rejected(
-                ResponseError::InvalidRequest,
-                "The topic is named more than once.",
-            )),
-            Ok(topic) => {
-                let name = topic.name.clone();
-                delete(broker, name).await
-            }
-            Err(_) => topic
-                .as_ref()
-                .map(drop)
-                .map_err(|error| LogError::rejected(error.code(), error.to_string())),
-        };
+        let is_first = topic.as_ref().is_ok_and(|topic| seen.insert(topic.id));
+        found.push((asked, topic, is_first));
+    }
+    let names = found.iter().filter(|(_, _, is_first)| *is_first);
+    let names = names.filter_map(|(_, topic, _)| Some(topic.as_ref().ok()?.name.clone()));
+    let mut deleted = delete(broker, names.collect()).await.into_iter();
+    let mut results = Vec::with_capacity(found.len());
+    for (asked, topic, is_first) in found {
         let mut result = DeletableTopicResult::default().with_name(asked.name);
         if version > NAMES_ONLY {
             result.topic_id = asked.topic_id;
@@ -58,6 +52,13 @@ pub(crate) async fn handle(
                 result = result.with_name(Some(name)).with_topic_id(topic.id);
             }
         }
+        let deleted = topic.and_then(|_| match is_first {
+            true => deleted.next().unwrap_or(Err(ResponseError::UnknownServerError.into())),
+            false => Err(LogError::rejected(
+                ResponseError::InvalidRequest,
+                "The topic is named more than once.",
+            )),
+        });
         if let Err(error) = deleted {
             result.error_code = error.code().code();
             if version >= WITH_MESSAGE {
@@ -69,14 +70,23 @@ pub(crate) async fn handle(
     DeleteTopicsResponse::default().with_responses(results)
 }
 
-/// Deletes a topic, and then how far groups were in it: another of its name begins anew.
-async fn delete(broker: &Arc<Broker>, name: String) -> Result<()> {
-    let deleted = name.clone();
-    broker.blocking(move |broker| broker.topics().delete(&deleted)).await?;
-    if let Err(code) = broker.groups().forget_topic(&name).await {
-        tracing::warn!(topic = name, %code, "offsets of groups in a deleted topic are left");
+/// Deletes topics, and then how far groups were in them: others of their names begin anew. A result
+/// for each.
+async fn delete(broker: &Arc<Broker>, names: Vec<String>) -> Vec<Result<()>> {
+    let all = names.clone();
+    let deleted = broker.blocking(move |broker| {
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        Ok(broker.topics().delete_all(&all))
+    });
+    let deleted = deleted.await.unwrap_or_default();
+    for (name, deleted) in names.iter().zip(&deleted) {
+        if deleted.is_ok()
+            && let Err(code) = broker.groups().forget_topic(name).await
+        {
+            tracing::warn!(topic = name, %code, "offsets of groups in a deleted topic are left");
+        }
     }
-    Ok(())
+    deleted
 }
 
 /// The topic, if the client may delete it.

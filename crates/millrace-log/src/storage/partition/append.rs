@@ -28,6 +28,8 @@ pub(super) struct Writer {
     jitter: u64,
     pub producers: Producers,
     pub snapshots: SnapshotFiles,
+    /// Since the last snapshot an epoch was learned that no batch says.
+    pub learned_epoch: bool,
     /// A failed write left bytes behind that could not be cut off.
     unrestored: bool,
     /// When it was last told that a write failed.
@@ -41,6 +43,7 @@ impl Writer {
             jitter: seams.random.next_u64(),
             producers,
             snapshots,
+            learned_epoch: false,
             unrestored: false,
             failure_told: None,
         }

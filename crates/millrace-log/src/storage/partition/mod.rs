@@ -178,6 +178,7 @@ impl PartitionLog {
         let now_ms = seams.clock.now().as_millis();
         let recovered = recovery::recover(dir, &config, &files, now_ms)?;
         let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
+        let has_dropped = recovered.log_start > 0 || compaction::was_compacted(dir);
         let view = View {
             log_start: recovered.log_start,
             segments: Arc::new(recovered.segments),
@@ -197,17 +198,17 @@ impl PartitionLog {
             writer: Mutex::new(Writer::new(
                 &seams,
                 recovered.producers,
-                SnapshotFiles::found(dir, files.disk())?,
+                SnapshotFiles::found(dir, has_dropped, files.disk())?,
             )),
             view: RwLock::new(view),
             aborted: RwLock::new(recovered.aborted),
             changed: Notify::new(),
-            sync: SyncState::new(recovered.synced_offset),
+            sync: SyncState::new(recovered.point),
             recovery: recovered.report,
             seams,
         };
         // What recovery found complete may still be in the page cache alone.
-        shared.sync_all()?;
+        shared.sync_found(recovered.point, recovered.repaired)?;
         let log = PartitionLog { shared: Arc::new(shared) };
         log.forget_producers(now_ms);
         Ok(log)
@@ -273,6 +274,18 @@ impl PartitionLog {
         let _maintenance = lock::mutex(&self.shared.maintenance);
         self.shared.last_snapshot();
         self.shared.sync_all()
+    }
+
+    /// Refuses all that comes from now on and wakes who waits, as [`PartitionLog::close`] does.
+    /// The log's directory is about to go: nothing is forced to the disk.
+    pub(crate) fn discard(&self) {
+        self.shared.sync.discard();
+        {
+            let _writer = lock::mutex(&self.shared.writer);
+            lock::write(&self.shared.view).closed = true;
+        }
+        self.shared.changed.notify_waiters();
+        let _maintenance = lock::mutex(&self.shared.maintenance);
     }
 
     fn view(&self) -> View {

@@ -41,6 +41,11 @@ impl Taken {
     pub fn found(segment: i64, position: u64) -> Self {
         Taken { segment, position, looked_at: -1 }
     }
+
+    /// Whether nothing came since. So it is with a log that never held anything.
+    fn reaches(&self, segment: i64, position: u64) -> bool {
+        self.segment == segment && self.position == position
+    }
 }
 
 /// The files of producers that are there, oldest first, and which of them are on the disk for sure.
@@ -48,16 +53,17 @@ impl Taken {
 pub(super) struct SnapshotFiles(Vec<(i64, bool)>);
 
 impl SnapshotFiles {
-    /// Those that opening the log found; the newest of them, if it was used, is synced.
-    pub fn found(dir: &Path, disk: &dyn Disk) -> Result<Self> {
+    /// Those that opening the log found. Where batches were dropped, the newest is synced: it has
+    /// what they said. Else it has nothing that can't be read again.
+    pub fn found(dir: &Path, has_dropped: bool, disk: &dyn Disk) -> Result<Self> {
         let mut offsets = ProducerSnapshot::list(dir)?;
-        if let Some(newest) = offsets.first() {
-            let path = ProducerSnapshot::path(dir, *newest);
+        let newest = offsets.first().copied().filter(|_| has_dropped);
+        if let Some(newest) = newest {
+            let path = ProducerSnapshot::path(dir, newest);
             let synced = File::open(&path).and_then(|file| disk.sync(&file));
             synced.map_err(LogError::io("sync", &path))?;
         }
         offsets.reverse();
-        let newest = offsets.last().copied();
         Ok(SnapshotFiles(offsets.into_iter().map(|at| (at, Some(at) == newest)).collect()))
     }
 
@@ -114,14 +120,14 @@ impl PartitionLog {
 }
 
 impl Shared {
-    /// Takes a snapshot because the log is closed. The directory of a deleted topic was moved away
-    /// before, and needs none.
+    /// Takes a snapshot because the log is closed, unless the last one says the same.
     pub(super) fn last_snapshot(&self) {
-        if !self.dir.exists() {
-            return;
-        }
         let mut taken = lock::mutex(&self.snapshots);
-        self.snapshot_or_warn(&mut taken);
+        let active = lock::read(&self.view).active();
+        let learned_epoch = lock::mutex(&self.writer).learned_epoch;
+        if learned_epoch || !taken.reaches(active.base_offset, active.size_bytes()) {
+            self.snapshot_or_warn(&mut taken);
+        }
     }
 
     fn snapshot_or_warn(&self, taken: &mut Taken) {
@@ -145,8 +151,9 @@ impl Shared {
 
     fn take_snapshot(&self, taken: &mut Taken, sync: bool) -> Result<()> {
         let (snapshot, sync) = {
-            let writer = lock::mutex(&self.writer);
+            let mut writer = lock::mutex(&self.writer);
             let snapshot = self.snapshot(&writer)?;
+            writer.learned_epoch = false;
             // A file that is on the disk for sure is replaced by another that is.
             let sync = sync || writer.snapshots.has_synced(snapshot.offset);
             (snapshot, sync)

@@ -4,14 +4,18 @@
 //! After a sync failed, what is on the disk is unknown: pages may have been dropped that later
 //! syncs would call clean. The log then refuses everything until it is opened again, and recovery
 //! looks at what is really there.
+//!
+//! A new log has nothing on the disk, not even its own name: what it lacks the next opening makes.
+//! All that is synced with its first records.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use kafka_protocol::error::ResponseError;
 
 use super::point::{RecoveryPoint, this_boot};
-use super::{PartitionLog, Shared};
+use super::{PartitionLog, Shared, View};
 use crate::storage::lock;
 use crate::{FsyncPolicy, LogError, Result};
 
@@ -27,18 +31,25 @@ pub(super) struct SyncState {
     boot: u64,
     /// A file was made or removed since the directory was synced.
     dir_changed: AtomicBool,
+    /// Nothing was ever synced, nor the directory's own name.
+    is_new: AtomicBool,
+    /// The log was deleted: nothing of it needs to be safe.
+    discarded: AtomicBool,
     failed: AtomicBool,
 }
 
 impl SyncState {
-    /// For a log that is known to be on the disk below this offset.
-    pub fn new(found_offset: i64) -> Self {
+    /// For a log of which so much is known to be on the disk.
+    pub fn new(found: Option<RecoveryPoint>) -> Self {
         SyncState {
             turn: tokio::sync::Mutex::new(()),
             synced: Mutex::new(None),
-            found_offset,
+            found_offset: found.map_or(-1, |point| point.offset),
             boot: this_boot(),
             dir_changed: AtomicBool::new(true),
+            // A point before the first record is written by a log that has synced nothing.
+            is_new: AtomicBool::new(found.is_none_or(|point| point.offset <= 0)),
+            discarded: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
     }
@@ -54,6 +65,11 @@ impl SyncState {
     /// The directory's own content has to be synced too.
     pub fn dir_changed(&self) {
         self.dir_changed.store(true, Relaxed);
+    }
+
+    /// Nothing needs to be safe any more.
+    pub fn discard(&self) {
+        self.discarded.store(true, Relaxed);
     }
 }
 
@@ -116,21 +132,52 @@ impl Shared {
         self.files.disk().sync_dir(&self.dir).map_err(LogError::io("sync", &self.dir))
     }
 
-    pub(super) fn sync_all(&self) -> Result<()> {
-        self.sync.check()?;
-        let mut synced_point = lock::mutex(&self.sync.synced);
-        let (segments, log_end) = {
-            let view = lock::read(&self.view);
-            (view.segments.clone(), view.log_end)
-        };
-        let active = &segments[segments.len() - 1];
-        let point = RecoveryPoint {
-            offset: log_end,
+    /// Brings the name of the log's directory to the disk.
+    fn sync_name(&self) -> Result<()> {
+        let parent = self.dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        self.files.disk().sync_dir(parent).map_err(LogError::io("sync", parent))
+    }
+
+    /// The point up to which all would be safe after a sync that begins now.
+    fn point(&self, view: &View) -> RecoveryPoint {
+        let active = view.active();
+        RecoveryPoint {
+            offset: view.log_end,
             segment: active.base_offset,
             position: active.size_bytes(),
             boot: self.sync.boot,
-        };
-        if *synced_point == Some(point) && !self.sync.dir_changed.load(Relaxed) {
+        }
+    }
+
+    /// Makes what opening has found safe, as far as it is not known to be.
+    pub(super) fn sync_found(&self, found: Option<RecoveryPoint>, repaired: bool) -> Result<()> {
+        let point = self.point(&lock::read(&self.view));
+        let is_new = self.sync.is_new.load(Relaxed);
+        let is_known =
+            found.map(|found| RecoveryPoint { boot: point.boot, ..found }) == Some(point);
+        if repaired || !(is_known || is_new && point.offset == 0) {
+            return self.sync_all();
+        }
+        if !is_new {
+            *lock::mutex(&self.sync.synced) = Some(point);
+            self.sync.dir_changed.store(false, Relaxed);
+        }
+        if found != Some(point) {
+            self.write_point(point);
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_all(&self) -> Result<()> {
+        self.sync.check()?;
+        let mut synced_point = lock::mutex(&self.sync.synced);
+        let view = lock::read(&self.view).clone();
+        let (segments, log_end) = (&view.segments, view.log_end);
+        let point = self.point(&view);
+        let is_new = self.sync.is_new.load(Relaxed);
+        let is_synced = *synced_point == Some(point) && !self.sync.dir_changed.load(Relaxed);
+        if is_synced || is_new && log_end == 0 || self.sync.discarded.load(Relaxed) {
             return Ok(());
         }
         let synced_offset = synced_point.map_or(self.sync.found_offset, |point| point.offset);
@@ -139,8 +186,12 @@ impl Shared {
             .iter()
             .filter(|segment| segment.next_offset() > synced_offset)
             .try_for_each(|segment| segment.sync())
-            .and_then(|()| if dir_changed { self.sync_dir() } else { Ok(()) });
+            .and_then(|()| if dir_changed { self.sync_dir() } else { Ok(()) })
+            .and_then(|()| if is_new { self.sync_name() } else { Ok(()) });
         if let Err(error) = synced {
+            if self.sync.discarded.load(Relaxed) {
+                return Ok(());
+            }
             self.sync.failed.store(true, Relaxed);
             tracing::error!(
                 dir = %self.dir.display(), %error,
@@ -149,10 +200,22 @@ impl Shared {
             return Err(error);
         }
         *synced_point = Some(point);
+        self.sync.is_new.store(false, Relaxed);
         let closed = &segments[..segments.len() - 1];
         let behind = closed.partition_point(|segment| segment.next_offset() <= synced_offset);
         closed[behind..].iter().for_each(|segment| segment.release());
-        // Without the point the next opening knows less, and nothing is lost.
+        self.write_point(point);
+        if self.fsync == FsyncPolicy::Always {
+            let mut view = lock::write(&self.view);
+            view.raise_high_watermark(log_end);
+            drop(view);
+            self.changed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Without the point the next opening knows less, and nothing is lost.
+    fn write_point(&self, point: RecoveryPoint) {
         let written = RecoveryPoint::open(&self.dir).and_then(|file| {
             point.write(&file).map_err(LogError::io("write", RecoveryPoint::path(&self.dir)))
         });
@@ -161,12 +224,5 @@ impl Shared {
         {
             tracing::warn!(dir = %self.dir.display(), %error, "the recovery point was not written");
         }
-        if self.fsync == FsyncPolicy::Always {
-            let mut view = lock::write(&self.view);
-            view.raise_high_watermark(log_end);
-            drop(view);
-            self.changed.notify_waiters();
-        }
-        Ok(())
     }
 }

@@ -30,6 +30,7 @@ impl PartitionLog {
         let producers = &mut writer.producers;
         if !producers.check_marker(producer_id, producer_epoch, coordinator_epoch)? {
             producers.marked(producer_id, producer_epoch, coordinator_epoch, now_ms, None);
+            writer.learned_epoch = true;
             return Ok(None);
         }
         let marker = Marker { outcome, coordinator_epoch };

@@ -58,7 +58,9 @@ pub(super) struct Recovered {
     pub producers: Producers,
     pub aborted: AbortedIndex,
     /// What is on the disk, as far as is known.
-    pub synced_offset: i64,
+    pub point: Option<RecoveryPoint>,
+    /// Files were cut, made or removed.
+    pub repaired: bool,
     /// How much of the last segment was not read.
     pub snapshot: Taken,
     pub report: Recovery,
@@ -73,13 +75,15 @@ pub(super) fn recover(
     finish_swap(dir, files.disk())?;
     let point = RecoveryPoint::read(dir)?;
     let mut report = Recovery::default();
+    let mut repaired = false;
     loop {
         let snapshot = newest_snapshot(dir)?;
         let snapshot_offset = snapshot.as_ref().map(|snapshot| snapshot.offset);
         let replay = Replay::new(was_compacted(dir), now_ms, snapshot);
         let check = Check { dir, config, point, files };
         let opening = Opening { check, replay, report, snapshot: Taken::default() };
-        let recovered = opening.open()?;
+        let mut recovered = opening.open()?;
+        recovered.repaired |= repaired;
         let log_end = recovered.segments.last().map_or(0, |segment| segment.next_offset());
         let beyond = snapshot_offset.filter(|offset| *offset > log_end);
         let Some(beyond) = beyond else {
@@ -90,6 +94,7 @@ pub(super) fn recover(
         tracing::warn!(dir = %dir.display(), beyond, log_end, "removed a snapshot of lost records");
         ProducerSnapshot::remove(dir, beyond)?;
         report = recovered.report;
+        repaired = true;
     }
 }
 
@@ -142,7 +147,19 @@ impl Opening<'_> {
         }
         let point = self.check.point;
         check_end(dir, point, &segments)?;
+        let found = segments.len();
+        let begun = segments.first().map(|segment| segment.base_offset);
         let log_start = begin_at(dir, &mut segments, self.check.files)?;
+        // A log that is new is no repair, and one that has lost all its files is not new.
+        let repaired = match begun {
+            None => point.is_some_and(|point| point.offset > 0),
+            Some(base_offset) => {
+                found != segments.len()
+                    || base_offset != segments[0].base_offset
+                    || self.report.truncated_bytes > 0
+                    || self.report.rebuilt_indexes > 0
+            }
+        };
         let Replay { producers, mut aborted, .. } = self.replay;
         aborted.forget_before(log_start);
         Ok(Recovered {
@@ -150,7 +167,8 @@ impl Opening<'_> {
             segments,
             producers,
             aborted,
-            synced_offset: point.map_or(-1, |point| point.offset),
+            point,
+            repaired,
             snapshot: self.snapshot,
             report: self.report,
         })

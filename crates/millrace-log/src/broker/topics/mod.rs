@@ -2,7 +2,12 @@
 //!
 //! A topic is a directory with a `topic.json`. It comes into being by one rename of a directory
 //! that was prepared elsewhere, changes by one rename of `topic.json`, and goes by one rename to
-//! where nothing looks for topics; so a crash leaves it as it was before or after.
+//! where nothing looks for topics; so a crash leaves it as it was before or after. Its partitions are
+//! made where they are missing, so that none of them need be on the disk before it has records.
+
+mod create;
+mod delete;
+mod stored;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -11,18 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kafka_protocol::error::ResponseError;
 use millrace_core::seam::Seams;
-use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::directory::{random_uuid, read_json, sync_dir, sync_parent, write_json};
-use super::topic_name::{check_topic_name, collide};
+use self::stored::{StoredTopic, TOPIC_VERSION};
+use super::directory::{read_json, sync_dir, write_json};
+use super::topic_name::check_topic_name;
 use crate::config::FsyncPolicy;
 use crate::error::{LogError, Result};
 use crate::storage::disk::{Disk, is_full};
 use crate::storage::{OpenFiles, PartitionLog, TopicConfig};
-
-/// The version of `topic.json` that is written.
-const TOPIC_VERSION: u32 = 1;
 
 /// Partitions of one topic: each takes files and memory.
 const MAX_PARTITIONS: i32 = 10_000;
@@ -75,31 +78,6 @@ pub struct NewTopic {
     pub internal: bool,
 }
 
-/// What is stored of a topic.
-#[derive(Serialize, Deserialize)]
-struct StoredTopic {
-    version: u32,
-    #[serde(with = "id_text")]
-    id: Uuid,
-    partitions: i32,
-    internal: bool,
-    configs: BTreeMap<String, String>,
-}
-
-/// Ids are stored as text with hyphens.
-mod id_text {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use uuid::Uuid;
-
-    pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-        id.to_string().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Uuid, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 /// All topics of a broker.
 pub struct Topics {
     topics_dir: PathBuf,
@@ -112,6 +90,8 @@ pub struct Topics {
     /// Held while a topic is made, changed or deleted.
     changing: Mutex<()>,
     known: RwLock<Known>,
+    /// Told when files of deleted topics wait to be removed.
+    deleted: Notify,
 }
 
 #[derive(Default)]
@@ -138,6 +118,7 @@ impl Topics {
             files: OpenFiles::new(OPEN_FILES, disk),
             changing: Mutex::default(),
             known: RwLock::default(),
+            deleted: Notify::new(),
         };
         for dir in [&topics.creating_dir, &topics.deleted_dir] {
             match fs::remove_dir_all(dir) {
@@ -190,8 +171,6 @@ impl Topics {
         for index in 0..stored.partitions {
             partitions.push(self.open_partition(name, index, &config)?);
         }
-        // Their directories may be new.
-        sync_dir(&self.topics_dir.join(name), self.files.disk())?;
         Ok(Topic {
             name: name.to_owned(),
             id: stored.id,
@@ -225,56 +204,6 @@ impl Topics {
     /// All topics, by name.
     pub fn list(&self) -> Vec<Arc<Topic>> {
         self.read().by_name.values().cloned().collect()
-    }
-
-    /// Whether a topic could be made so.
-    ///
-    /// # Errors
-    /// [`LogError::Rejected`] with the reason: its name, that it exists, its number of partitions,
-    /// its settings.
-    pub fn check(&self, new: &NewTopic) -> Result<()> {
-        check_topic_name(&new.name)?;
-        let known = self.read();
-        if known.by_name.contains_key(&new.name) {
-            return Err(LogError::rejected(
-                ResponseError::TopicAlreadyExists,
-                format!("Topic '{}' already exists.", new.name),
-            ));
-        }
-        if let Some(other) = known.by_name.keys().find(|other| collide(other, &new.name)) {
-            return Err(LogError::rejected(
-                ResponseError::InvalidTopicException,
-                format!("Topic '{}' collides with existing topic: {other}", new.name),
-            ));
-        }
-        check_partition_count(new.partitions)?;
-        parse_configs(&new.configs).map(drop)
-    }
-
-    /// Makes a topic; when this returns it is on the disk.
-    ///
-    /// # Errors
-    /// As [`Topics::check`], or a file cannot be written.
-    pub fn create(&self, new: NewTopic) -> Result<Arc<Topic>> {
-        let _changing = self.changing();
-        self.check(&new)?;
-        let id = random_uuid(&*self.seams.random);
-        let stored = StoredTopic {
-            version: TOPIC_VERSION,
-            id,
-            partitions: new.partitions,
-            internal: new.internal,
-            configs: new.configs,
-        };
-        let prepared = self.creating_dir.join(id.to_string());
-        fs::create_dir(&prepared).map_err(LogError::io("create", &prepared))?;
-        write_json(&prepared.join("topic.json"), &stored, self.files.disk())?;
-        let dir = self.topics_dir.join(&new.name);
-        fs::rename(&prepared, &dir).map_err(LogError::io("rename", &prepared))?;
-        sync_parent(&dir, self.files.disk())?;
-        let topic = self.open_partitions(&new.name, stored)?;
-        tracing::info!(topic = topic.name, partitions = topic.partition_count(), "topic created");
-        Ok(self.know(topic))
     }
 
     /// Replaces what is set for a topic; all else goes back to its default.
@@ -327,7 +256,6 @@ impl Topics {
         for index in topic.partition_count()..count {
             partitions.push(self.open_partition(name, index, &config)?);
         }
-        sync_dir(&self.topics_dir.join(name), self.files.disk())?;
         self.replace(&topic, topic.configs.clone(), partitions)
     }
 
@@ -371,42 +299,6 @@ impl Topics {
         let path = self.topics_dir.join(&topic.name).join("topic.json");
         write_json(&path, &stored, self.files.disk())?;
         self.know(changed);
-        Ok(())
-    }
-
-    /// Deletes a topic with all its records; when this returns no crash brings it back.
-    ///
-    /// # Errors
-    /// There is none of this name, it is the log's own, or a file cannot be moved.
-    pub fn delete(&self, name: &str) -> Result<()> {
-        let _changing = self.changing();
-        let topic = self.get(name).ok_or_else(|| unknown(name))?;
-        if topic.internal {
-            return Err(LogError::rejected(
-                ResponseError::InvalidRequest,
-                format!("Topic '{name}' is internal and cannot be deleted."),
-            ));
-        }
-        let dir = self.topics_dir.join(name);
-        let deleted = self.deleted_dir.join(topic.id.to_string());
-        fs::rename(&dir, &deleted).map_err(LogError::io("rename", &dir))?;
-        {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.by_name.remove(name);
-            known.by_id.remove(&topic.id);
-        }
-        for partition in &topic.partitions {
-            // Wakes who waits for records. What could not be written goes with the topic.
-            if let Err(error) = partition.close() {
-                tracing::debug!(topic = name, %error, "a deleted partition did not close well");
-            }
-        }
-        sync_parent(&dir, self.files.disk())?;
-        tracing::info!(topic = name, "topic deleted");
-        // What can't be removed now is removed at the next start.
-        if let Err(error) = fs::remove_dir_all(&deleted) {
-            tracing::warn!(path = %deleted.display(), %error, "a deleted topic's files remain");
-        }
         Ok(())
     }
 
