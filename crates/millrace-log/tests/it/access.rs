@@ -10,12 +10,19 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::share_fetch_request::{
+    FetchPartition as SharePartition, FetchTopic as ShareTopic,
+};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, CreateAclsRequest, CreateTopicsRequest, DeleteAclsRequest,
     DescribeAclsRequest, FetchRequest, FindCoordinatorRequest, GroupId, InitProducerIdRequest,
     JoinGroupRequest, ListGroupsRequest, MetadataRequest, OffsetFetchRequest, ProduceRequest,
-    SaslAuthenticateRequest, SaslHandshakeRequest, TopicName, TransactionalId,
+    SaslAuthenticateRequest, SaslHandshakeRequest, ShareFetchRequest, ShareGroupHeartbeatRequest,
+    TopicName, TransactionalId,
 };
+use millrace_core::seam::Seams;
+use millrace_log::storage::Origin;
+use millrace_log::storage::records::BatchBuilder;
 use millrace_log::{BrokerConfig, SaslMechanism, Users};
 
 use crate::client::{Client, Log, text};
@@ -252,4 +259,92 @@ async fn without_lists_there_are_no_entries() {
     let request = DescribeAclsRequest::default().with_resource_type_filter(1);
     let code = client.send(3, request).await.error_code;
     assert_eq!(ResponseError::try_from_code(code), disabled);
+}
+
+/// Takes away what `ann` was allowed of topics, and appends a record to topic `t` then.
+async fn revoke_and_append(log: &Log, root: &mut Client) {
+    // What was asked before waits by now.
+    Seams::system().clock.sleep(std::time::Duration::from_millis(200)).await;
+    let filter = DeleteAclsFilter::default()
+        .with_resource_type_filter(TOPIC)
+        .with_pattern_type_filter(1)
+        .with_operation(1)
+        .with_permission_type(1)
+        .with_resource_name_filter(None)
+        .with_principal_filter(None)
+        .with_host_filter(None);
+    let deleted = root.send(3, DeleteAclsRequest::default().with_filters(vec![filter])).await;
+    assert_eq!(deleted.filter_results[0].matching_acls.len(), 1);
+    let mut batch = BatchBuilder::new();
+    batch.push(0, None, Some(b"secret"));
+    let partition = log.server.broker().partition("t", 0).unwrap();
+    partition.append(batch.build(), Origin::Client).unwrap();
+}
+
+/// A fetch that waited when the right to read was taken away brought records all the same.
+#[tokio::test]
+async fn a_fetch_that_waits_brings_nothing_that_may_no_longer_be_read() {
+    let log = guarded().await;
+    let (mut root, mut ann) = (client(&log, "root").await, client(&log, "ann").await);
+    create_topic(&mut root, "t").await;
+    create(&mut root, vec![entry(TOPIC, "t", LITERAL, READ, ALLOW)]).await;
+    let topic = FetchTopic::default()
+        .with_topic(TopicName(text("t")))
+        .with_partitions(vec![FetchPartition::default().with_partition_max_bytes(1_000)]);
+    let request = FetchRequest::default()
+        .with_max_bytes(1_000)
+        .with_min_bytes(1)
+        .with_max_wait_ms(60_000)
+        .with_topics(vec![topic]);
+    let id = ann.write(11, &request).await;
+    revoke_and_append(&log, &mut root).await;
+    let response = ann.read::<FetchRequest>(11, id).await.unwrap();
+    let partition = &response.responses[0].partitions[0];
+    assert_eq!(ResponseError::try_from_code(partition.error_code), DENIED);
+    assert_eq!(partition.records.as_ref().map(Bytes::len), Some(0));
+}
+
+#[tokio::test]
+async fn a_worker_that_waits_gets_nothing_that_it_may_no_longer_read_and_others_get_it() {
+    let log = guarded().await;
+    let (mut root, mut ann) = (client(&log, "root").await, client(&log, "ann").await);
+    create_topic(&mut root, "t").await;
+    let allowed =
+        [entry(GROUP, "q", LITERAL, READ, ALLOW), entry(TOPIC, "t", LITERAL, READ, ALLOW)];
+    create(&mut root, allowed.to_vec()).await;
+    let topic_id = log.server.broker().topics().get("t").unwrap().id;
+    let join = |member: &str| {
+        ShareGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("q")))
+            .with_member_id(text(member))
+            .with_member_epoch(0)
+            .with_subscribed_topic_names(Some(vec![TopicName(text("t"))]))
+    };
+    let take = |member: &str| {
+        let partition = SharePartition::default().with_partition_max_bytes(1_000);
+        let topic = ShareTopic::default().with_topic_id(topic_id).with_partitions(vec![partition]);
+        ShareFetchRequest::default()
+            .with_group_id(Some(GroupId(text("q"))))
+            .with_member_id(Some(text(member)))
+            .with_max_wait_ms(60_000)
+            .with_min_bytes(1)
+            .with_max_bytes(1_000)
+            .with_max_records(10)
+            .with_batch_size(10)
+            .with_topics(vec![topic])
+    };
+    for (client, member) in [(&mut ann, "ann"), (&mut root, "root")] {
+        assert_eq!(client.send(1, join(member)).await.error_code, 0);
+    }
+    let id = ann.write(1, &take("ann")).await;
+    revoke_and_append(&log, &mut root).await;
+    let response = ann.read::<ShareFetchRequest>(1, id).await.unwrap();
+    let partition = &response.responses[0].partitions[0];
+    assert_eq!(ResponseError::try_from_code(partition.error_code), DENIED);
+    assert!(partition.acquired_records.is_empty());
+    assert_eq!(partition.records.as_ref().map(Bytes::len), Some(0));
+
+    let response = root.send(1, take("root")).await;
+    let acquired = &response.responses[0].partitions[0].acquired_records;
+    assert_eq!((acquired[0].first_offset, acquired[0].last_offset), (0, 0));
 }

@@ -1,7 +1,9 @@
 //! Records out.
 //!
 //! A fetch that finds too little waits for an append to one of its partitions, or for its time to
-//! be over. Fetch sessions are not kept: every answer names session 0, and clients then send whole
+//! be over. Who may no longer read a topic by then gets none of its records, which is stricter than
+//! Kafka: there a fetch that waits is answered though its right was taken away. Fetch sessions are not
+//! kept: every answer names session 0, and clients then send whole
 //! requests.
 
 use std::pin::Pin;
@@ -80,7 +82,7 @@ pub(crate) async fn handle(
         Err(_) => Isolation::ReadUncommitted,
     };
     let mut response = FetchResponse::default();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut topics) = (Vec::new(), Vec::new());
     for (topic_place, asked) in request.topics.into_iter().enumerate() {
         let topic = find_topic(
             broker,
@@ -96,6 +98,7 @@ pub(crate) async fn handle(
             max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
             log: find_log(&topic, partition),
         }));
+        topics.push(topic);
         let answer =
             FetchableTopicResponse::default().with_topic(asked.topic).with_topic_id(asked.topic_id);
         response.responses.push(answer);
@@ -109,7 +112,13 @@ pub(crate) async fn handle(
         let until = broker.seams().clock.sleep(max_wait.min(MAX_WAIT));
         read_enough(broker, &wanted, min_bytes, max_bytes, isolation, until).await
     };
+    let may_read = |topic: &Result<Arc<Topic>, ResponseError>| match topic {
+        Ok(topic) => peer.check_topic(broker, Operation::Read, &topic.name),
+        Err(_) => Ok(()),
+    };
+    let allowed: Vec<_> = topics.iter().map(may_read).collect();
     for (wanted, fetched) in wanted.iter().zip(found.partitions) {
+        let fetched = allowed[wanted.topic_place].and(fetched);
         let answer = answer_partition(wanted.index, fetched, isolation);
         response.responses[wanted.topic_place].partitions.push(answer);
     }

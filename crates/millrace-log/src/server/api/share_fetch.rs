@@ -14,6 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::share_acknowledge::acknowledged;
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID};
 use crate::queue::fetch::Appetite;
+use crate::queue::partition::{Acknowledged, Acknowledgement, Acquired};
 use crate::queue::sessions::{FINAL_EPOCH, Place};
 use crate::server::Peer;
 use crate::server::access::Operation;
@@ -115,6 +116,14 @@ async fn fetch(
     };
     for (place, outcome) in queues.fetch(broker, &worker, &places, appetite).await {
         let answer = answers.remove(&place).unwrap_or_else(|| answer(place));
+        let outcome = match (outcome, may_read(broker, peer, place)) {
+            // The right was taken away while the worker waited: others get the records.
+            (Ok(handed_out), Err(code)) => {
+                let release = released(&handed_out.acquired);
+                queues.acknowledge(broker, &worker, place, &release).await.and(Err(code))
+            }
+            (outcome, _) => outcome,
+        };
         let answer = match outcome {
             Ok(handed_out) => {
                 let runs = handed_out.acquired.iter().map(|run| {
@@ -138,6 +147,16 @@ pub(super) fn may_read(broker: &Broker, peer: &Peer, place: Place) -> Result<(),
         Some(topic) => peer.check_topic(broker, Operation::Read, &topic.name),
         None => Ok(()),
     }
+}
+
+/// Records are given back as they were handed out.
+fn released(acquired: &[Acquired]) -> Vec<Acknowledged> {
+    let release = |run: &Acquired| Acknowledged {
+        first_offset: run.first_offset,
+        last_offset: run.last_offset,
+        kinds: vec![Acknowledgement::Release],
+    };
+    acquired.iter().map(release).collect()
 }
 
 fn parts(batch: AcknowledgementBatch) -> (i64, i64, Vec<i8>) {
