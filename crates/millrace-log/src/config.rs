@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::limits::Limits;
 use crate::security::{SaslMechanism, tls};
 
 /// When written batches are forced to the disk.
@@ -71,6 +72,8 @@ pub struct BrokerConfig {
     pub acls: bool,
     /// Users who may do everything, whatever the lists say.
     pub super_users: Vec<String>,
+    /// What groups and transactions may be.
+    pub limits: Limits,
 }
 
 impl BrokerConfig {
@@ -97,6 +100,7 @@ impl BrokerConfig {
             tls: None,
             acls: false,
             super_users: Vec::new(),
+            limits: Limits::default(),
         }
     }
 }

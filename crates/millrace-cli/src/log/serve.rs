@@ -16,7 +16,7 @@ pub(super) async fn serve(arguments: &ServeArguments, seams: &Seams) -> Result<(
     let mut signals = Signals::listen().map_err(|error| Failure::operation(&error))?;
     let began = seams.clock.elapsed();
     let data = &arguments.data;
-    let config = config(arguments);
+    let config = config(arguments)?;
     if let Some(files) = &config.tls {
         files.check().map_err(|error| {
             Failure::operation(&Error::fix_input(error.to_string()).hint(
@@ -64,7 +64,7 @@ fn holds(broker: &Broker) -> String {
     text
 }
 
-fn config(arguments: &ServeArguments) -> BrokerConfig {
+fn config(arguments: &ServeArguments) -> Result<BrokerConfig, Failure> {
     let mut config = BrokerConfig::new(&arguments.data);
     config.listen.clone_from(&arguments.listen);
     config.advertised_host.clone_from(&arguments.advertised_host);
@@ -85,7 +85,12 @@ fn config(arguments: &ServeArguments) -> BrokerConfig {
     if let Some(bytes) = arguments.max_in_flight {
         config.max_in_flight_bytes = bytes;
     }
-    config
+    let mut configs = arguments.configs.iter();
+    configs
+        .try_for_each(|(name, value)| config.limits.set(name, value))
+        .and_then(|()| config.limits.check())
+        .map_err(|error| Failure::operation(&Error::fix_input(format!("--config: {error}"))))?;
+    Ok(config)
 }
 
 fn listen_failure(arguments: &ServeArguments, error: LogError) -> Failure {

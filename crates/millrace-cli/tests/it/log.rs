@@ -74,6 +74,8 @@ fn wrong_arguments_are_misuse() {
         "log",
         "log serve --fsync sometimes",
         "log serve --max-request 1MB",
+        "log serve --config group.max.size=0",
+        "log serve --config retention.ms=1",
         "log topic create",
         "log topic create t --partitions 0",
         "log topic alter t",
@@ -122,6 +124,21 @@ fn a_directory_or_port_that_is_in_use_is_named() {
     let error = format!("error: cannot listen on `{}`: Address already in use", log.address);
     assert!(taken.stderr.contains(&error), "{}", taken.stderr);
     assert!(taken.stderr.contains("hint: give --listen"), "{}", taken.stderr);
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = "--data data --config group.min.session.timeout.ms=10 --config \
+                   group.max.session.timeout.ms=9";
+    let mut serve = millrace(&format!("log serve --listen 127.0.0.1:0 {options}"));
+    let refused = run(serve.current_dir(directory.path())).expect(1);
+    assert_eq!(
+        refused.stderr,
+        "error: --config: `group.min.session.timeout.ms` is 10, and \
+         `group.max.session.timeout.ms` is 9: it must be as large at least\n"
+    );
+    assert!(!directory.path().join("data").exists());
 }
 
 #[test]

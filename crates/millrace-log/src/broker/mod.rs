@@ -18,13 +18,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::BrokerConfig;
 use crate::error::{LogError, Result};
-use crate::group::Groups;
+use crate::group::{GroupConfig, Groups};
 use crate::queue::Queues;
 use crate::security::Security;
 use crate::storage::PartitionLog;
 use crate::storage::disk::{Disk, SystemDisk};
 use crate::storage::open_files::raise_limit;
-use crate::transaction::Transactions;
+use crate::transaction::{TransactionLimits, Transactions};
 use directory::{DataLock, Meta};
 pub(crate) use topic_name::check_topic_name;
 pub use topics::{NewTopic, Topic, Topics};
@@ -94,6 +94,7 @@ impl Broker {
         seams: Seams,
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Broker>> {
+        config.limits.check()?;
         raise_limit();
         let lock = DataLock::take(&config.data_dir)?;
         let meta = Meta::open(&config.data_dir, &*seams.random, &*disk)?;
@@ -104,10 +105,12 @@ impl Broker {
             created?;
         }
         let security = Security::open(&config)?;
-        let groups = Groups::open(first_partition(&topics, OFFSETS_TOPIC)?, seams.clone())?;
+        let log = first_partition(&topics, OFFSETS_TOPIC)?;
+        let groups = Groups::open(log, seams.clone(), GroupConfig::from(&config.limits))?;
         let queues = Queues::open(first_partition(&topics, QUEUES_TOPIC)?, seams.clone())?;
-        let transactions =
-            Transactions::open(first_partition(&topics, TRANSACTIONS_TOPIC)?, seams.clone())?;
+        let log = first_partition(&topics, TRANSACTIONS_TOPIC)?;
+        let limits = TransactionLimits::from(&config.limits);
+        let transactions = Transactions::open(log, limits, seams.clone())?;
         let broker = Arc::new(Broker {
             memory: Arc::new(Semaphore::new(config.max_in_flight_bytes)),
             inflating: Semaphore::new(inflating_requests()),

@@ -1,7 +1,7 @@
 //! The broker's settings as clients are shown them, under Kafka's names.
 
 use super::{Broker, NODE_ID};
-use crate::group::GroupConfig;
+use crate::limits::LIMITS;
 use crate::server::{FETCH_MAX_BYTES, IDLE_TIMEOUT};
 use crate::storage::{ConfigType, KNOWN_CONFIGS};
 
@@ -14,9 +14,6 @@ pub(crate) struct BrokerSetting {
     pub(crate) given: bool,
     pub(crate) doc: &'static str,
 }
-
-/// The longest transaction that a producer may ask for: Kafka's `transaction.max.timeout.ms`.
-pub(crate) const MAX_TRANSACTION_TIMEOUT_MS: i32 = 900_000;
 
 impl Broker {
     /// All settings, by name.
@@ -102,12 +99,6 @@ impl Broker {
             ),
             fixed("transaction.state.log.replication.factor", "1", Int, "There is one node."),
             fixed("transaction.state.log.min.isr", "1", Int, "There is one node."),
-            fixed(
-                "transaction.max.timeout.ms",
-                &MAX_TRANSACTION_TIMEOUT_MS.to_string(),
-                Int,
-                "The longest transaction that a producer may ask for.",
-            ),
             fixed("delete.topic.enable", "true", Boolean, "Topics can be deleted."),
             fixed(
                 "fetch.max.bytes",
@@ -122,7 +113,13 @@ impl Broker {
                 "A connection without requests is closed after this time.",
             ),
         ];
-        settings.extend(group_settings());
+        settings.extend(LIMITS.iter().map(|limit| BrokerSetting {
+            name: limit.name,
+            value: config.limits.get(limit.name).to_string(),
+            kind: limit.kind,
+            given: config.limits.is_set(limit.name),
+            doc: limit.doc,
+        }));
         let defaults = KNOWN_CONFIGS.iter().filter_map(|known| {
             Some(fixed(known.broker_name?, known.default, known.kind, known.doc))
         });
@@ -130,51 +127,4 @@ impl Broker {
         settings.sort_by_key(|setting| setting.name);
         settings
     }
-}
-
-/// The limits of groups, which are always the same.
-fn group_settings() -> Vec<BrokerSetting> {
-    use ConfigType::{Int, Long};
-    let limits = GroupConfig::default();
-    let minutes = limits.offsets_retention_ms / 60_000;
-    let fixed = |name, value: i64, kind, doc| BrokerSetting {
-        name,
-        value: value.to_string(),
-        kind,
-        given: false,
-        doc,
-    };
-    vec![
-        fixed(
-            "group.min.session.timeout.ms",
-            limits.min_session_timeout_ms.into(),
-            Int,
-            "The shortest session that a member may ask for.",
-        ),
-        fixed(
-            "group.max.session.timeout.ms",
-            limits.max_session_timeout_ms.into(),
-            Int,
-            "The longest session that a member may ask for.",
-        ),
-        fixed(
-            "group.initial.rebalance.delay.ms",
-            limits.initial_rebalance_delay_ms,
-            Int,
-            "How long the first members of an empty group wait for others.",
-        ),
-        fixed(
-            "offset.metadata.max.bytes",
-            i64::try_from(limits.max_offset_metadata_bytes).unwrap_or(i64::MAX),
-            Int,
-            "Bytes of metadata that a committed offset may carry.",
-        ),
-        fixed("offsets.retention.minutes", minutes, Int, "How long unused offsets are kept."),
-        fixed(
-            "offsets.retention.check.interval.ms",
-            limits.retention_check_interval_ms,
-            Long,
-            "How often unused offsets are looked for.",
-        ),
-    ]
 }

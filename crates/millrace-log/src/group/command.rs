@@ -6,6 +6,10 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::record::GroupRecord;
 use super::state::Group;
+use crate::limits::{
+    CONSUMER_MAX_SIZE, CONSUMER_SESSION, GROUP_INITIAL_DELAY, GROUP_MAX_SESSION, GROUP_MAX_SIZE,
+    GROUP_MIN_SESSION, Limits, METADATA_MAX_BYTES, OFFSETS_CHECK, OFFSETS_RETENTION,
+};
 
 /// Names a request that waits for its answer.
 pub(crate) type Ticket = u64;
@@ -19,18 +23,20 @@ pub(crate) struct Moment {
     pub wall_ms: i64,
 }
 
-/// The limits of groups; the defaults are those of Kafka's KRaft quick start.
+/// The limits of groups: those of [`Limits`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupConfig {
     /// The shortest session a member may ask for.
     pub min_session_timeout_ms: i32,
     /// The longest session a member may ask for.
     pub max_session_timeout_ms: i32,
-    /// Members of one group.
+    /// Members of one group of the classic protocol.
     pub max_size: usize,
-    /// How long the first members of an empty group wait for others. 0 as in the configuration that
-    /// Kafka ships for trying it out (its built-in default of 3 s suits clusters that start many
-    /// consumers at once).
+    /// How long a member of the newer protocol may be silent.
+    pub consumer_session_timeout_ms: i64,
+    /// Members of one group of the newer protocol.
+    pub consumer_max_size: usize,
+    /// How long the first members of an empty group wait for others.
     pub initial_rebalance_delay_ms: i64,
     /// Bytes of metadata that a committed offset may carry.
     pub max_offset_metadata_bytes: usize,
@@ -40,17 +46,26 @@ pub(crate) struct GroupConfig {
     pub retention_check_interval_ms: i64,
 }
 
+impl From<&Limits> for GroupConfig {
+    fn from(limits: &Limits) -> Self {
+        let size = |name| usize::try_from(limits.get(name)).unwrap_or(usize::MAX);
+        GroupConfig {
+            min_session_timeout_ms: limits.get_int(GROUP_MIN_SESSION),
+            max_session_timeout_ms: limits.get_int(GROUP_MAX_SESSION),
+            max_size: size(GROUP_MAX_SIZE),
+            consumer_session_timeout_ms: limits.get(CONSUMER_SESSION),
+            consumer_max_size: size(CONSUMER_MAX_SIZE),
+            initial_rebalance_delay_ms: limits.get(GROUP_INITIAL_DELAY),
+            max_offset_metadata_bytes: size(METADATA_MAX_BYTES),
+            offsets_retention_ms: limits.get(OFFSETS_RETENTION) * 60_000,
+            retention_check_interval_ms: limits.get(OFFSETS_CHECK),
+        }
+    }
+}
+
 impl Default for GroupConfig {
     fn default() -> Self {
-        GroupConfig {
-            min_session_timeout_ms: 6_000,
-            max_session_timeout_ms: 1_800_000,
-            max_size: i32::MAX as usize,
-            initial_rebalance_delay_ms: 0,
-            max_offset_metadata_bytes: 4_096,
-            offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
-            retention_check_interval_ms: 10 * 60 * 1_000,
-        }
+        Self::from(&Limits::default())
     }
 }
 

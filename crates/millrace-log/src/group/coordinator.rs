@@ -421,11 +421,11 @@ impl Group {
     }
 
     /// Becomes a group without members whose partitions the coordinator divides.
-    pub(super) fn become_divided(&mut self, stored: StoredEpoch) {
+    pub(super) fn become_divided(&mut self, stored: StoredEpoch, session_timeout_ms: i64) {
         let offsets = std::mem::take(&mut self.offsets);
         *self = Group::new(self.id.clone(), stored.state_since_ms);
         self.offsets = offsets;
-        self.consumers = Some(Consumers::new(stored.epoch));
+        self.consumers = Some(Consumers::new(stored.epoch, session_timeout_ms));
     }
 
     fn expired_offsets(&self, now_ms: i64, retention_ms: i64) -> Vec<TopicPartition> {

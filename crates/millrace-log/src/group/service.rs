@@ -62,11 +62,7 @@ impl Groups {
     ///
     /// # Errors
     /// The log can't be read, or holds what this version does not know.
-    pub(crate) fn open(log: Arc<PartitionLog>, seams: Seams) -> Result<Groups> {
-        Self::with_config(log, seams, GroupConfig::default())
-    }
-
-    pub(super) fn with_config(
+    pub(crate) fn open(
         log: Arc<PartitionLog>,
         seams: Seams,
         config: GroupConfig,

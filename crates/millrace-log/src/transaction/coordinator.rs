@@ -13,9 +13,10 @@ use kafka_protocol::ResponseError;
 
 use super::producer_ids::ProducerIds;
 use super::state::{Partitions, Producer, Transaction, TransactionState, TransactionVersion};
+use crate::limits::{Limits, TRANSACTION_MAX_TIMEOUT, TRANSACTIONAL_ID_EXPIRATION};
 use crate::storage::TransactionOutcome;
 
-/// The limits of a coordinator; the defaults are Kafka's.
+/// The limits of a coordinator: those of [`Limits`].
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionLimits {
     /// The longest time-out that a producer may ask for (`transaction.max.timeout.ms`).
@@ -24,9 +25,18 @@ pub struct TransactionLimits {
     pub expiry_ms: i64,
 }
 
+impl From<&Limits> for TransactionLimits {
+    fn from(limits: &Limits) -> Self {
+        TransactionLimits {
+            max_timeout_ms: limits.get_int(TRANSACTION_MAX_TIMEOUT),
+            expiry_ms: limits.get(TRANSACTIONAL_ID_EXPIRATION),
+        }
+    }
+}
+
 impl Default for TransactionLimits {
     fn default() -> Self {
-        TransactionLimits { max_timeout_ms: 900_000, expiry_ms: 7 * 24 * 3_600_000 }
+        Self::from(&Limits::default())
     }
 }
 

@@ -45,8 +45,12 @@ impl Transactions {
     ///
     /// # Errors
     /// The log can't be read, or holds what this program does not understand.
-    pub fn open(log: Arc<PartitionLog>, seams: Seams) -> Result<Arc<Transactions>> {
-        let mut coordinator = Coordinator::new(TransactionLimits::default());
+    pub fn open(
+        log: Arc<PartitionLog>,
+        limits: TransactionLimits,
+        seams: Seams,
+    ) -> Result<Arc<Transactions>> {
+        let mut coordinator = Coordinator::new(limits);
         replay(&log, &mut coordinator)?;
         Ok(Self::with(Box::new(log), coordinator, seams))
     }

@@ -346,3 +346,20 @@ async fn sizes_and_ends_of_partitions_are_told_in_every_version() {
         assert_eq!(ends.collect::<Vec<_>>(), [0, -1]);
     }
 }
+
+#[tokio::test]
+async fn limits_that_were_set_are_described_as_such() {
+    let log = Log::start_with(|config| {
+        config.limits.set("group.max.size", "7").unwrap();
+    });
+    let log = log.await;
+    let configs = configs(&mut log.client().await, 4, BROKER, "1").await;
+    for (name, expected) in [
+        ("group.max.size", ("7", 4)),
+        ("group.consumer.session.timeout.ms", ("45000", 5)),
+        ("transaction.max.timeout.ms", ("900000", 5)),
+    ] {
+        let config = &configs[name];
+        assert_eq!((value(config), config.config_source), expected, "{name}");
+    }
+}

@@ -92,6 +92,34 @@ async fn committed(client: &mut Client) -> (i64, String) {
     (partition.committed_offset, partition.metadata.unwrap_or_default().to_string())
 }
 
+#[tokio::test]
+async fn groups_keep_to_the_limits_of_the_settings() {
+    let log = Log::start_with(|config| {
+        for (name, value) in [
+            ("group.min.session.timeout.ms", "10001"),
+            ("group.max.size", "1"),
+            ("offset.metadata.max.bytes", "3"),
+        ] {
+            config.limits.set(name, value).unwrap();
+        }
+    });
+    let log = log.await;
+    let topic = NewTopic { name: "t".to_owned(), partitions: 1, ..NewTopic::default() };
+    log.server.broker().topics().create(topic).unwrap();
+    let mut client = log.client().await;
+    let short = client.send(3, join(&StrBytes::new())).await;
+    assert_eq!(short.error_code, ResponseError::InvalidSessionTimeout.code());
+    let long = join(&StrBytes::new()).with_session_timeout_ms(10_001);
+    let joined = client.send(3, long.clone()).await;
+    assert_eq!(joined.error_code, 0);
+    lead(&mut client, 3, &joined).await;
+    let second = client.send(3, long).await;
+    assert_eq!(second.error_code, ResponseError::GroupMaxSizeReached.code());
+    let refused = client.send(3, commit(&joined.member_id, joined.generation_id, 1)).await;
+    let code = refused.topics[0].partitions[0].error_code;
+    assert_eq!(code, ResponseError::OffsetMetadataTooLarge.code());
+}
+
 async fn start(fsync: FsyncPolicy) -> (Log, Client) {
     let log = Log::start_with(|config| config.fsync = fsync).await;
     let topic = NewTopic { name: "t".to_owned(), partitions: 1, ..NewTopic::default() };

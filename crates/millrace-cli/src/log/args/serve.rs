@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use millrace_log::{FsyncPolicy, SaslMechanism};
 
-use super::values::{fsync_policy, partitions, size};
+use super::values::{fsync_policy, limit, partitions, size};
 use crate::args::positive;
 
 #[derive(Args, Debug)]
@@ -46,6 +46,11 @@ pub(crate) struct ServeArguments {
     /// Requests and responses in work take no more memory than this, such as `512MiB`
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_in_flight: Option<usize>,
+
+    /// A limit of groups or transactions under Kafka's name, such as `group.max.size=100`; may be
+    /// repeated
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = limit)]
+    pub(crate) configs: Vec<(String, String)>,
 
     /// Let nobody in who has not proved who they are, by one of these mechanisms [default: all];
     /// see `millrace log user`

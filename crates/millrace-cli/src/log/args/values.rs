@@ -1,8 +1,8 @@
 //! The values of arguments.
 
-use millrace_log::FsyncPolicy;
+use millrace_log::{FsyncPolicy, Limits};
 
-use crate::args::positive;
+use crate::args::{key_value, positive};
 use crate::duration::parse_duration;
 
 pub(super) fn partitions(text: &str) -> Result<i32, String> {
@@ -17,6 +17,13 @@ pub(super) fn fsync_policy(text: &str) -> Result<FsyncPolicy, String> {
             .map(FsyncPolicy::Interval)
             .map_err(|reason| format!("{reason}, or `always`, or `never`")),
     }
+}
+
+/// A limit of the log by its name in Kafka, and its value.
+pub(super) fn limit(text: &str) -> Result<(String, String), String> {
+    let (name, value) = key_value(text)?;
+    Limits::default().set(&name, &value).map_err(|error| error.to_string())?;
+    Ok((name, value))
 }
 
 /// Bytes from `64KiB`, `100MiB`, `1GiB`, `4096`.

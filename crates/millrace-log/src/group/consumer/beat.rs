@@ -8,7 +8,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use super::member::{Member, Parts, Pattern, Progress};
-use super::{Assignor, Consumers, SESSION_TIMEOUT_MS, TopicSource};
+use super::{Assignor, Consumers, TopicSource};
 use crate::error::{LogError, Result};
 
 /// The epoch of a member that goes.
@@ -127,7 +127,10 @@ impl Consumers {
                 member.revoke_deadline_ms = None;
             }
             None => {
-                self.members.insert(beat.member_id.clone(), Member::new(beat.member_id.clone()));
+                self.members.insert(
+                    beat.member_id.clone(),
+                    Member::new(beat.member_id.clone(), self.session_timeout_ms),
+                );
                 if let Some(instance) = &beat.instance_id {
                     self.instances.insert(instance.clone(), beat.member_id.clone());
                 }
@@ -174,7 +177,7 @@ impl Consumers {
             // It has stopped reading.
             member.revoking.clear();
             member.revoke_deadline_ms = None;
-            member.session_deadline_ms = now_ms.saturating_add(SESSION_TIMEOUT_MS);
+            member.session_deadline_ms = now_ms.saturating_add(self.session_timeout_ms);
         } else {
             self.remove(&beat.member_id);
         }

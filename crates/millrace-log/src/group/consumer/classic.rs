@@ -123,7 +123,11 @@ impl Consumers {
         let epoch = self.epoch;
         let stored = self.stored(id);
         let mut changed = !self.members.contains_key(id);
-        let member = self.members.entry(id.clone()).or_insert_with(|| Member::new(id.clone()));
+        let session_timeout_ms = self.session_timeout_ms;
+        let member = self
+            .members
+            .entry(id.clone())
+            .or_insert_with(|| Member::new(id.clone(), session_timeout_ms));
         let timeout_ms = i64::from(join.rebalance_timeout_ms.max(0));
         let mut classic = Classic::new(join.session_timeout_ms, join.protocols.clone());
         classic.sync_deadline_ms = Some(now_ms.saturating_add(timeout_ms));

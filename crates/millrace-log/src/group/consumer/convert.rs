@@ -36,7 +36,8 @@ impl Group {
                  consumer protocol is malformed."
             ))
         };
-        let mut consumers = Consumers::new(self.generation);
+        let session_timeout_ms = turn.config.consumer_session_timeout_ms;
+        let mut consumers = Consumers::new(self.generation, session_timeout_ms);
         for member in self.members.values() {
             let said = member.protocols.first().map(|(_, metadata)| metadata.clone());
             let wanted = said.and_then(subscription).ok_or_else(broken)?;
@@ -47,7 +48,7 @@ impl Group {
                      custom assignor is in use."
                 )));
             }
-            let mut next = Member::new(member.id.clone());
+            let mut next = Member::new(member.id.clone(), session_timeout_ms);
             next.instance_id = member.instance_id.clone();
             next.client_id = member.client_id.clone();
             next.host = member.client_host.clone();

@@ -36,7 +36,8 @@ impl Coordinator {
             let reason = format!("Group {} not found.", group_id.escape_debug());
             return Err(LogError::rejected(code, reason));
         }
-        let max_size = turn.config.max_size;
+        let max_size = turn.config.consumer_max_size;
+        let session_timeout_ms = turn.config.consumer_session_timeout_ms;
         let is_new = self.group(group_id).is_none();
         let group = self.group_or_new(group_id, now);
         let is_upgraded = group.state != State::Empty;
@@ -48,7 +49,8 @@ impl Coordinator {
             turn.before.push(group.image());
         }
         let generation = group.generation;
-        let consumers = group.consumers.get_or_insert_with(|| Consumers::new(generation));
+        let consumers =
+            group.consumers.get_or_insert_with(|| Consumers::new(generation, session_timeout_ms));
         let before = consumers.epoch();
         let told = match joins && consumers.is_full(max_size, beat) {
             true => {
@@ -110,7 +112,8 @@ impl Coordinator {
         turn.before.push(image);
         let consumers = group.consumers.as_mut()?;
         let before = consumers.epoch();
-        let answer = consumers.classic_join(join, turn.config.max_size, source, now.elapsed_ms);
+        let answer =
+            consumers.classic_join(join, turn.config.consumer_max_size, source, now.elapsed_ms);
         turn.answer(ticket, answer);
         let epoch = consumers.epoch();
         if epoch != before {
@@ -139,9 +142,11 @@ impl Coordinator {
 
     /// The group of a record that is read again at the start, and its members.
     pub(in crate::group) fn divided(&mut self, id: &StrBytes, now: Moment) -> &mut Consumers {
+        let session_timeout_ms = self.config().consumer_session_timeout_ms;
         let group = self.group_or_new(id, now);
         if group.consumers.is_none() {
-            group.become_divided(StoredEpoch { epoch: 0, state_since_ms: now.wall_ms });
+            let stored = StoredEpoch { epoch: 0, state_since_ms: now.wall_ms };
+            group.become_divided(stored, session_timeout_ms);
         }
         group.consumers.get_or_insert_default()
     }
@@ -160,12 +165,13 @@ impl Coordinator {
             }
             return;
         };
+        let session_timeout_ms = self.config().consumer_session_timeout_ms;
         let group = self.group_or_new(group_id, now);
         if group.consumers.as_ref().is_some_and(|consumers| consumers.epoch() >= stored.epoch) {
             return;
         }
         if group.consumers.is_none() {
-            group.become_divided(stored);
+            group.become_divided(stored, session_timeout_ms);
         }
         group.state_since_ms = stored.state_since_ms;
         if let Some(consumers) = &mut group.consumers {

@@ -6,8 +6,8 @@ use kafka_protocol::protocol::StrBytes;
 use regex::Regex;
 use uuid::Uuid;
 
+use super::Assignor;
 use super::classic::Classic;
-use super::{Assignor, SESSION_TIMEOUT_MS};
 
 /// Partitions, by the ids of their topics.
 pub(crate) type Parts = BTreeSet<(Uuid, i32)>;
@@ -49,6 +49,8 @@ pub(crate) struct Member {
     pub(super) assigned: Parts,
     /// What it was told to give up, and may still read.
     pub(super) revoking: Parts,
+    /// How long it may be silent, unless it speaks the classic protocol.
+    pub(super) session_timeout_ms: i64,
     pub(super) session_deadline_ms: i64,
     pub(super) revoke_deadline_ms: Option<i64>,
     /// Where it speaks the classic protocol.
@@ -56,7 +58,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: StrBytes) -> Self {
+    pub(super) fn new(id: StrBytes, session_timeout_ms: i64) -> Self {
         Member {
             id,
             instance_id: None,
@@ -72,6 +74,7 @@ impl Member {
             progress: Progress::Stable,
             assigned: Parts::new(),
             revoking: Parts::new(),
+            session_timeout_ms,
             session_deadline_ms: i64::MAX,
             revoke_deadline_ms: None,
             classic: None,
@@ -94,7 +97,7 @@ impl Member {
     pub(super) fn keep_alive(&mut self, now_ms: i64) {
         let timeout_ms = match &self.classic {
             Some(classic) => i64::from(classic.session_timeout_ms),
-            None => SESSION_TIMEOUT_MS,
+            None => self.session_timeout_ms,
         };
         self.session_deadline_ms = now_ms.saturating_add(timeout_ms);
     }

@@ -63,12 +63,6 @@ use stored::Kept;
 
 use super::command::MemberRef;
 
-/// How often a member is to be heard: Kafka's `group.consumer.heartbeat.interval.ms`.
-pub(crate) const HEARTBEAT_INTERVAL_MS: i32 = 5_000;
-
-/// How long a member may be silent: Kafka's `group.consumer.session.timeout.ms`.
-pub(crate) const SESSION_TIMEOUT_MS: i64 = 45_000;
-
 /// The topics that there are.
 pub(crate) trait TopicSource: Sync {
     /// A topic's id and number of partitions.
@@ -93,12 +87,14 @@ pub(crate) struct Consumers {
     topics: BTreeMap<StrBytes, (Uuid, i32)>,
     target: BTreeMap<StrBytes, Parts>,
     kept: Kept,
+    /// How long a member may be silent.
+    session_timeout_ms: i64,
 }
 
 impl Consumers {
-    /// A group without members that has come to this epoch.
-    pub(super) fn new(epoch: i32) -> Self {
-        Consumers { epoch, target_epoch: epoch, ..Consumers::default() }
+    /// A group without members that has come to this epoch. Members may be silent for so long.
+    pub(super) fn new(epoch: i32, session_timeout_ms: i64) -> Self {
+        Consumers { epoch, target_epoch: epoch, session_timeout_ms, ..Consumers::default() }
     }
 
     pub(crate) fn epoch(&self) -> i32 {

@@ -131,7 +131,7 @@ impl Consumers {
         self.epoch = epoch;
         self.kept.changed.clear();
         let Some(stored) = stored else { return };
-        let mut member = Member::new(id.clone());
+        let mut member = Member::new(id.clone(), self.session_timeout_ms);
         member.instance_id = stored.instance_id;
         member.rack_id = stored.rack_id;
         member.client_id = stored.client_id;

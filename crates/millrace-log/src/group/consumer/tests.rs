@@ -4,10 +4,13 @@ use proptest::prelude::*;
 
 mod mixed;
 
-use super::super::command::{Answer, Join, Moment};
+use super::super::command::{Answer, GroupConfig, Join, Moment};
 use super::super::coordinator::Coordinator;
 use super::super::record::GroupRecord;
 use super::*;
+use crate::limits::Limits;
+
+const SESSION_TIMEOUT_MS: i64 = 45_000;
 
 /// Topics `a` and `b`, of this many partitions.
 struct Topics(i32, i32);
@@ -94,7 +97,7 @@ fn settle(group: &mut Consumers, clients: &mut [Client], topics: &Topics) {
 
 #[test]
 fn member_gets_all_and_gives_up_half_to_another_that_waits_for_it() {
-    let (mut group, topics) = (Consumers::new(0), Topics(4, 0));
+    let (mut group, topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(4, 0));
     let (mut one, mut two) = (Client::new("1"), Client::new("2"));
     one.talk(&mut group, &topics, 0).expect("it joins");
     assert_eq!((one.epoch, one.parts().len()), (1, 4));
@@ -120,7 +123,7 @@ fn member_gets_all_and_gives_up_half_to_another_that_waits_for_it() {
 
 #[test]
 fn partitions_of_a_dead_member_go_to_the_living() {
-    let (mut group, topics) = (Consumers::new(0), Topics(3, 1));
+    let (mut group, topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(3, 1));
     let mut clients = [Client::new("1"), Client::new("2")];
     settle(&mut group, &mut clients, &topics);
     let [mut one, two] = clients;
@@ -137,7 +140,7 @@ fn partitions_of_a_dead_member_go_to_the_living() {
 
 #[test]
 fn member_that_does_not_give_up_in_time_is_removed() {
-    let (mut group, topics) = (Consumers::new(0), Topics(2, 0));
+    let (mut group, topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(2, 0));
     let (mut one, mut two) = (Client::new("1"), Client::new("2"));
     one.talk(&mut group, &topics, 0).expect("it joins");
     two.talk(&mut group, &topics, 0).expect("it joins");
@@ -153,7 +156,7 @@ fn member_that_does_not_give_up_in_time_is_removed() {
 
 #[test]
 fn static_member_comes_back_to_its_partitions_without_a_new_assignment() {
-    let (mut group, topics) = (Consumers::new(0), Topics(4, 0));
+    let (mut group, topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(4, 0));
     let known = Some(text("i"));
     let mut clients = [Client { instance: known.clone(), ..Client::new("1") }, Client::new("2")];
     settle(&mut group, &mut clients, &topics);
@@ -173,7 +176,7 @@ fn static_member_comes_back_to_its_partitions_without_a_new_assignment() {
 
 #[test]
 fn repeated_heartbeat_is_good_and_a_stale_one_is_fenced() {
-    let (mut group, topics) = (Consumers::new(0), Topics(1, 0));
+    let (mut group, topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(1, 0));
     let mut one = Client::new("1");
     one.talk(&mut group, &topics, 0).expect("it joins");
     let before = one.clone();
@@ -197,7 +200,7 @@ fn repeated_heartbeat_is_good_and_a_stale_one_is_fenced() {
 
 #[test]
 fn pattern_follows_topics_that_come_and_must_be_one() {
-    let mut group = Consumers::new(0);
+    let mut group = Consumers::new(0, SESSION_TIMEOUT_MS);
     let one = Client::new("1");
     let with = |pattern: &str| {
         let pattern = Some(text(pattern));
@@ -314,7 +317,7 @@ proptest! {
     fn no_partition_has_two_owners_and_all_have_one_in_the_end(
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let (mut group, mut topics) = (Consumers::new(0), Topics(5, 3));
+        let (mut group, mut topics) = (Consumers::new(0, SESSION_TIMEOUT_MS), Topics(5, 3));
         let mut clients: Vec<Client> = Vec::new();
         let mut number = 0;
         for step in steps {
@@ -350,4 +353,17 @@ proptest! {
         prop_assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 1), "{:?}", sizes);
         prop_assert_eq!(group.state_name(), "Stable");
     }
+}
+
+#[test]
+fn members_may_be_silent_for_as_long_as_the_settings_say_and_no_longer() {
+    let mut limits = Limits::default();
+    limits.set("group.consumer.session.timeout.ms", "6000").expect("a number");
+    let mut coordinator = Coordinator::new(GroupConfig::from(&limits));
+    let (group, topics) = (text("g"), Topics(1, 0));
+    coordinator.consumer_beat(&group, &Client::new("1").beat(), &topics, at(0)).expect("it joins");
+    assert_eq!(coordinator.next_deadline_ms(), Some(6_000));
+    coordinator.fire(at(6_000));
+    let known = coordinator.group(&group).and_then(|group| group.consumers());
+    assert!(known.is_none_or(|consumers| consumers.is_empty()));
 }

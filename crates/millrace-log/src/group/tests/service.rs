@@ -17,7 +17,7 @@ fn open(dir: &Path) -> (Arc<PartitionLog>, Groups) {
     let config = TopicConfig::parse(&config).expect("a known config");
     let log = PartitionLog::open(dir, config, FsyncPolicy::Never, Seams::system());
     let log = Arc::new(log.expect("a log"));
-    (log.clone(), Groups::open(log, Seams::system()).expect("groups"))
+    (log.clone(), Groups::open(log, Seams::system(), GroupConfig::default()).expect("groups"))
 }
 
 fn nobody() -> MemberRef {

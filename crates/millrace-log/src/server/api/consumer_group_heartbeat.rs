@@ -9,9 +9,8 @@ use uuid::Uuid;
 use super::group::{copy, copy_optional};
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
-use crate::group::consumer::{
-    Assignor, Beat, HEARTBEAT_INTERVAL_MS, LEAVES, LEAVES_FOR_A_WHILE, TopicSource,
-};
+use crate::group::consumer::{Assignor, Beat, LEAVES, LEAVES_FOR_A_WHILE, TopicSource};
+use crate::limits::CONSUMER_HEARTBEAT;
 use crate::server::Peer;
 use crate::server::access::Operation;
 
@@ -79,7 +78,7 @@ fn beat(
     Ok(ConsumerGroupHeartbeatResponse::default()
         .with_error_message(None)
         .with_member_epoch(told.epoch)
-        .with_heartbeat_interval_ms(HEARTBEAT_INTERVAL_MS)
+        .with_heartbeat_interval_ms(broker.config().limits.get_int(CONSUMER_HEARTBEAT))
         .with_assignment(assignment))
 }
 

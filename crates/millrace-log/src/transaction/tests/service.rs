@@ -364,7 +364,10 @@ fn state_log(dir: &std::path::Path) -> Arc<PartitionLog> {
 #[tokio::test]
 async fn what_stands_in_a_partition_on_disk_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || Transactions::open(state_log(dir.path()), Seams::system()).unwrap();
+    let open = || {
+        Transactions::open(state_log(dir.path()), TransactionLimits::default(), Seams::system())
+            .unwrap()
+    };
     let first = open();
     let producer = first.producer(Some(ID), None, 60_000).await.unwrap();
     first.add(ID, producer, &two_partitions()).await.unwrap();
@@ -382,6 +385,9 @@ async fn a_log_that_cannot_be_understood_is_refused() {
     let log = state_log(dir.path());
     let (key, value) = (Bytes::from("transaction:a"), Bytes::from(r#"{"version":9}"#));
     StateLog::append(&log, key, Some(value), 0).unwrap();
-    let refused = Transactions::open(log, Seams::system()).map(|_| ()).unwrap_err().to_string();
+    let refused = Transactions::open(log, TransactionLimits::default(), Seams::system())
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("version 9") && refused.contains("offset 0"), "{refused}");
 }
