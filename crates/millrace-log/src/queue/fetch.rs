@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
+use super::partition::Holder;
 use super::service::{HandedOut, Queues, Share, report};
-use super::sessions::{Place, Worker};
+use super::sessions::{Lease, Place, Worker};
 use crate::broker::Broker;
 use crate::error::{LogError, Result};
 use crate::storage::records::Batches;
@@ -35,11 +36,12 @@ pub(crate) struct Appetite {
 pub(crate) type Answer = (Place, Result<HandedOut, ResponseError>);
 
 impl Queues {
-    /// Hands out records from some of the places; waits if there are none.
+    /// Hands out records from some of the places; waits if there are none. In a session that has
+    /// ended meanwhile nothing is handed out.
     pub(crate) async fn fetch(
         &self,
         broker: &Broker,
-        worker: &Worker,
+        (worker, lease): (&Worker, &Lease),
         places: &[Place],
         appetite: Appetite,
     ) -> Vec<Answer> {
@@ -52,8 +54,9 @@ impl Queues {
             if let Some(released) = &mut released {
                 released.as_mut().enable();
             }
-            let (answers, blocked) = self.try_fetch(broker, worker, places, appetite);
-            if !answers.is_empty() || appetite.max_wait.is_zero() || appetite.max_records == 0 {
+            let (answers, blocked) = self.try_fetch(broker, (worker, lease), places, appetite);
+            let over = lease.is_over() || !answers.is_empty();
+            if over || appetite.max_wait.is_zero() || appetite.max_records == 0 {
                 return answers;
             }
             let lock_end_ms = blocked.iter().filter_map(|one| one.lock_end_ms).min();
@@ -97,7 +100,7 @@ impl Queues {
     fn try_fetch(
         &self,
         broker: &Broker,
-        worker: &Worker,
+        (worker, lease): (&Worker, &Lease),
         places: &[Place],
         appetite: Appetite,
     ) -> (Vec<Answer>, Vec<Blocked>) {
@@ -110,7 +113,8 @@ impl Queues {
             let handed_out = self.share(broker, &worker.0, *place).and_then(|share| {
                 self.expire_if_due(broker, &share);
                 let first = answers.is_empty();
-                let got = self.hand_out(&share, worker, records_left, bytes_left, first)?;
+                let got =
+                    self.hand_out(&share, (worker, lease), records_left, bytes_left, first)?;
                 if got.is_none() {
                     let partition = share.lock();
                     blocked.push(Blocked {
@@ -143,13 +147,18 @@ impl Queues {
     fn hand_out(
         &self,
         share: &Share,
-        worker: &Worker,
+        (worker, lease): (&Worker, &Lease),
         max_records: usize,
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Option<HandedOut>> {
         let mut partition = share.lock();
         let limits = &share.settings.limits;
+        if lease.is_over() {
+            // Who ends a session releases what was handed out in it when this lock is free again.
+            return Ok(None);
+        }
+        let holder = Holder { worker: worker.1.clone(), session: lease.session };
         loop {
             let Some(from) = partition.wanted_offset(limits) else { return Ok(None) };
             let read = share.log.read(from, max_bytes, at_least_one, Isolation::ReadCommitted);
@@ -175,8 +184,7 @@ impl Queues {
                 return Ok(None);
             }
             let now_ms = self.now_ms();
-            let acquired =
-                partition.acquire(&worker.1, read, &visible, max_records, limits, now_ms);
+            let acquired = partition.acquire(&holder, read, &visible, max_records, limits, now_ms);
             let (Some(first), Some(last)) = (acquired.first(), acquired.last()) else { continue };
             let records = narrow(fetched.records, first.first_offset, last.last_offset)?;
             return Ok(Some(HandedOut { acquired, records }));

@@ -9,6 +9,8 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use super::record::StoredMember;
+
 /// How often a member is to be heard: Kafka's `group.share.heartbeat.interval.ms`.
 pub(crate) const HEARTBEAT_INTERVAL_MS: i32 = 5_000;
 
@@ -50,6 +52,30 @@ pub(crate) struct Member {
     pub(crate) host: StrBytes,
     pub(crate) assignment: Assignment,
     deadline_ms: i64,
+}
+
+impl Member {
+    /// What is to be stored of it.
+    pub(crate) fn store(&self) -> StoredMember {
+        StoredMember {
+            epoch: self.epoch,
+            topics: self.topics.iter().map(|topic| topic.to_string()).collect(),
+            client_id: self.client_id.to_string(),
+            host: self.host.to_string(),
+            assignment: self.assignment.clone(),
+        }
+    }
+
+    fn restore(stored: StoredMember, deadline_ms: i64) -> Self {
+        Member {
+            epoch: stored.epoch,
+            topics: stored.topics.into_iter().map(StrBytes::from_string).collect(),
+            client_id: StrBytes::from_string(stored.client_id),
+            host: StrBytes::from_string(stored.host),
+            assignment: stored.assignment,
+            deadline_ms,
+        }
+    }
 }
 
 /// The members of one group.
@@ -106,9 +132,28 @@ impl Members {
         Ok(Told { epoch: member.epoch, assignment: tell.then(|| member.assignment.clone()) })
     }
 
-    /// A member leaves. Says whether it was there.
-    pub(crate) fn leave(&mut self, member_id: &StrBytes) -> bool {
-        self.by_id.remove(member_id).is_some()
+    /// A member leaves.
+    pub(crate) fn leave(&mut self, member_id: &StrBytes) {
+        self.by_id.remove(member_id);
+    }
+
+    /// A member as it was written; it has a session's time to be heard.
+    pub(crate) fn restore(&mut self, id: StrBytes, stored: Option<StoredMember>, now_ms: i64) {
+        let deadline_ms = now_ms.saturating_add(SESSION_TIMEOUT_MS);
+        let member = stored.map(|stored| Member::restore(stored, deadline_ms));
+        self.put_back(&id, member);
+    }
+
+    /// A member is as it was, or was not there.
+    pub(crate) fn put_back(&mut self, id: &StrBytes, member: Option<Member>) {
+        match member {
+            Some(member) => self.by_id.insert(id.clone(), member),
+            None => self.by_id.remove(id),
+        };
+    }
+
+    pub(crate) fn get(&self, id: &StrBytes) -> Option<&Member> {
+        self.by_id.get(id)
     }
 
     /// Takes out those that were silent for too long, and names them.

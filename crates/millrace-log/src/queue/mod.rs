@@ -26,11 +26,14 @@
 //!
 //! # Failures
 //! - A worker dies or hangs: its locks end, and others get its records.
+//! - A worker loses its connection and comes back at once: what it got in the old session is released
+//!   once, what it gets in the new one is its own, and what it sent last over the old connection is
+//!   taken before that or refused ([`sessions`]).
 //! - A worker is not dead but slow: its acknowledgement comes when its lock is over, and is refused.
-//! - The broker dies: what was acknowledged is in the log and never comes again. Who held what is
-//!   forgotten, so that records that were being worked on come again. How often a record was handed
-//!   out is as it was when the partition was last written; a delivery that ended with the broker may
-//!   not be counted.
+//! - The broker dies: what was acknowledged is in the log and never comes again. Who works for a group
+//!   is written down, so that workers go on; who held what is forgotten, so that records that were being
+//!   worked on come again. How often a record was handed out is as it was when the partition was last
+//!   written; a delivery that ended with the broker may not be counted.
 //! - The broker dies between the write to the dead-letter topic and that of the state: the record
 //!   goes to the dead-letter topic once more.
 //! - The dead-letter topic can't be written: the records stay, and are tried again.
@@ -48,6 +51,7 @@ mod service;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 mod state_log;
+mod workers;
 
 pub(crate) use service::Queues;
 

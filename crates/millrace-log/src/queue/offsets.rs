@@ -52,7 +52,7 @@ impl Queues {
             for (place, offset) in offsets {
                 let record = record(group, *place, &SharePartition::new(*offset));
                 last = Some(state_log::append(&self.log, &record, self.wall_ms())?);
-                inner.apply(record);
+                inner.apply(record, self.now_ms());
             }
             last
         };
@@ -92,10 +92,10 @@ impl Queues {
                 let group = group.to_string();
                 let record = QueueRecord::Partition { group, topic, partition, value: None };
                 last = Some(state_log::append(&self.log, &record, self.wall_ms())?);
-                inner.apply(record);
+                inner.apply(record, self.now_ms());
             }
             if let Some(group) = inner.groups.get_mut(group) {
-                group.is_emptied = stays;
+                group.stays = stays;
             }
             last
         };

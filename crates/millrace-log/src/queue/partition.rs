@@ -68,6 +68,15 @@ pub struct Acquired {
     pub delivery_count: i16,
 }
 
+/// Who holds records: a worker in one of its sessions, which are numbered in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The worker.
+    pub worker: StrBytes,
+    /// The session that it got the records in.
+    pub session: u64,
+}
+
 /// A record that nobody gets any more though no worker accepted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GivenUp {
@@ -106,7 +115,7 @@ struct OpenRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Lock {
-    worker: StrBytes,
+    holder: Holder,
     until_ms: i64,
 }
 
@@ -184,7 +193,7 @@ impl SharePartition {
     /// are done with this, since they will never be seen.
     pub fn acquire(
         &mut self,
-        worker: &StrBytes,
+        holder: &Holder,
         read: Range<i64>,
         records: &[Range<i64>],
         max_records: usize,
@@ -206,7 +215,7 @@ impl SharePartition {
         let mut left = max_records;
         let mut hand_out = |offset: i64, record: &mut OpenRecord| {
             record.delivery_count = record.delivery_count.saturating_add(1);
-            record.lock = Some(Lock { worker: worker.clone(), until_ms });
+            record.lock = Some(Lock { holder: holder.clone(), until_ms });
             extend_run(&mut runs, offset, record.delivery_count);
             left -= 1;
             left > 0
@@ -250,10 +259,10 @@ impl SharePartition {
     ///
     /// # Errors
     /// INVALID_REQUEST when it makes no sense; INVALID_RECORD_STATE when one of the records is not
-    /// held by the worker, or not any more.
+    /// held by the worker in this session, or not any more.
     pub fn acknowledge(
         &mut self,
-        worker: &StrBytes,
+        holder: &Holder,
         acknowledged: &[Acknowledged],
         now_ms: i64,
     ) -> Result<Vec<GivenUp>, ResponseError> {
@@ -270,7 +279,7 @@ impl SharePartition {
             let range = batch.first_offset..=batch.last_offset;
             let held = self.open.range(range).take_while(|(_, record)| {
                 let lock = record.lock.as_ref();
-                lock.is_some_and(|lock| lock.worker == *worker && lock.is_held(now_ms))
+                lock.is_some_and(|lock| lock.holder == *holder && lock.is_held(now_ms))
             });
             if held.count() != count {
                 return Err(ResponseError::InvalidRecordState);
@@ -300,11 +309,14 @@ impl SharePartition {
         }
     }
 
-    /// A worker is gone: what it held is available. Says whether it held something.
-    pub fn release_worker(&mut self, worker: &StrBytes) -> bool {
+    /// A session has ended: what its worker got in it or in an earlier one is available. Says whether
+    /// there was something. A later session of the worker may have begun already.
+    pub fn release(&mut self, ended: &Holder) -> bool {
         let mut released = false;
+        let is_ended =
+            |holder: &Holder| holder.worker == ended.worker && holder.session <= ended.session;
         for record in self.open.values_mut() {
-            if record.lock.as_ref().is_some_and(|lock| lock.worker == *worker) {
+            if record.lock.as_ref().is_some_and(|lock| is_ended(&lock.holder)) {
                 record.lock = None;
                 released = true;
             }

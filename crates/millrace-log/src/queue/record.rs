@@ -9,6 +9,8 @@
 //! value {"end":12,"open":[[7,9,1],[11,11,2]]}     first, last, times handed out
 //! key   {"version":1,"settings":{"group":"g"}}
 //! value {"share.auto.offset.reset":"earliest"}
+//! key   {"version":1,"member":{"group":"g","member":"m"}}
+//! value {"epoch":2,"topics":["t"],"client_id":"c","host":"/127.0.0.1","assignment":[["<uuid>",3]]}
 //! ```
 //!
 //! A newer version or an unknown field is refused: an older program would else throw away what it
@@ -32,6 +34,23 @@ pub struct StoredPartition {
     pub open: Vec<Acquired>,
 }
 
+/// A member as it was last told its epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredMember {
+    /// Its epoch.
+    pub epoch: i32,
+    /// The names of the topics that it wants.
+    pub topics: Vec<String>,
+    /// Its client's name.
+    pub client_id: String,
+    /// Where it is.
+    pub host: String,
+    /// Topics, by id, with the number of their partitions.
+    #[serde(with = "assignment")]
+    pub assignment: Vec<(Uuid, i32)>,
+}
+
 /// Something to be remembered; without a value, to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueRecord {
@@ -45,6 +64,15 @@ pub enum QueueRecord {
         partition: i32,
         /// How far.
         value: Option<StoredPartition>,
+    },
+    /// A member of a group.
+    Member {
+        /// The group.
+        group: String,
+        /// Its id.
+        member: String,
+        /// The member.
+        value: Option<StoredMember>,
     },
     /// What was set for a group.
     Settings {
@@ -63,6 +91,15 @@ struct Key {
     partition: Option<PartitionKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<SettingsKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<MemberKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberKey {
+    group: String,
+    member: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,18 +126,24 @@ struct PartitionValue {
 impl QueueRecord {
     /// Key and value.
     pub fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
-        let (partition, settings, value) = match self {
+        let mut key = Key { version: VERSION, partition: None, settings: None, member: None };
+        let value = match self {
             QueueRecord::Partition { group, topic, partition, value } => {
                 let (group, topic) = (group.clone(), topic.to_string());
-                let key = PartitionKey { group, topic, partition: *partition };
-                (Some(key), None, value.as_ref().map(|value| json(&value.encoded())))
+                key.partition = Some(PartitionKey { group, topic, partition: *partition });
+                value.as_ref().map(|value| json(&value.encoded()))
             }
             QueueRecord::Settings { group, value } => {
-                let key = SettingsKey { group: group.clone() };
-                (None, Some(key), value.as_ref().map(json))
+                key.settings = Some(SettingsKey { group: group.clone() });
+                value.as_ref().map(json)
+            }
+            QueueRecord::Member { group, member, value } => {
+                let (group, member) = (group.clone(), member.clone());
+                key.member = Some(MemberKey { group, member });
+                value.as_ref().map(json)
             }
         };
-        (json(&Key { version: VERSION, partition, settings }), value)
+        (json(&key), value)
     }
 
     /// What a record says, or why it can't be read.
@@ -117,15 +160,19 @@ impl QueueRecord {
             return Err(format!("a record has the unknown version {version}"));
         }
         let key: Key = parse(key)?;
-        match (key.partition, key.settings) {
-            (Some(key), None) => {
+        match (key.partition, key.settings, key.member) {
+            (Some(key), None, None) => {
                 let topic = key.topic.parse().map_err(|error| format!("a topic's id: {error}"))?;
                 let value = value.map(StoredPartition::decode).transpose()?;
                 let PartitionKey { group, partition, .. } = key;
                 Ok(QueueRecord::Partition { group, topic, partition, value })
             }
-            (None, Some(SettingsKey { group })) => {
+            (None, Some(SettingsKey { group }), None) => {
                 Ok(QueueRecord::Settings { group, value: value.map(parse).transpose()? })
+            }
+            (None, None, Some(MemberKey { group, member })) => {
+                let value = value.map(parse).transpose()?;
+                Ok(QueueRecord::Member { group, member, value })
             }
             _ => Err("a record is about nothing, or about two things".to_owned()),
         }
@@ -156,6 +203,33 @@ impl StoredPartition {
             open.push(Acquired { first_offset, last_offset, delivery_count });
         }
         Ok(StoredPartition { end_offset: value.end, open })
+    }
+}
+
+/// Topics' ids as text.
+mod assignment {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use uuid::Uuid;
+
+    pub(super) fn serialize<S: Serializer>(
+        topics: &[(Uuid, i32)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let topics: Vec<(String, i32)> =
+            topics.iter().map(|(topic, count)| (topic.to_string(), *count)).collect();
+        topics.serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Vec<(Uuid, i32)>, D::Error> {
+        let topics = Vec::<(String, i32)>::deserialize(from)?.into_iter();
+        let topics = topics.map(|(topic, count)| match topic.parse() {
+            Ok(topic) if count >= 0 => Ok((topic, count)),
+            _ => Err(D::Error::custom(format!("a topic `{topic}` with {count} partitions"))),
+        });
+        topics.collect()
     }
 }
 

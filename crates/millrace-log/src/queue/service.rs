@@ -10,8 +10,8 @@ use millrace_core::seam::Seams;
 use tokio::sync::Notify;
 
 use super::dead_letter;
-use super::members::{Beat, Member, Members, Told};
-use super::partition::{Acknowledged, Acquired, GivenUp, SharePartition};
+use super::members::Members;
+use super::partition::{Acknowledged, Acquired, GivenUp, Holder, SharePartition};
 use super::record::QueueRecord;
 use super::sessions::{Place, Sessions, Worker};
 use super::settings::Settings;
@@ -31,7 +31,7 @@ pub(crate) struct Queues {
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) groups: HashMap<StrBytes, Group>,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
 }
 
 #[derive(Default)]
@@ -39,8 +39,9 @@ pub(super) struct Group {
     pub(super) members: Members,
     set: BTreeMap<String, String>,
     pub(super) partitions: HashMap<Place, Arc<Mutex<SharePartition>>>,
-    /// Its offsets were deleted, but not the group.
-    pub(super) is_emptied: bool,
+    /// It is there though nobody works for it and it has begun with no partition, until the next start:
+    /// its workers have left, or its offsets were deleted.
+    pub(super) stays: bool,
     /// Something that was held is available again.
     released: Arc<Notify>,
 }
@@ -69,86 +70,24 @@ impl Queues {
     /// The log can't be read, or holds what this version does not know.
     pub(crate) fn open(log: Arc<PartitionLog>, seams: Seams) -> Result<Queues> {
         let mut inner = Inner::default();
-        state_log::replay(&log, |record| inner.apply(record))?;
+        let now_ms = elapsed_ms(&seams);
+        state_log::replay(&log, |record| inner.apply(record, now_ms))?;
         Ok(Queues { log, seams, inner: Mutex::new(inner) })
     }
 
-    /// A member says that it is there.
-    pub(crate) fn beat(
-        &self,
-        broker: &Broker,
-        group: &StrBytes,
-        beat: Beat,
-    ) -> Result<Told, ResponseError> {
-        let find = |name: &str| {
-            let topic = broker.topics().get(name).filter(|topic| !topic.internal)?;
-            Some((topic.id, topic.partition_count()))
-        };
-        let mut inner = self.lock();
-        if beat.epoch != 0 && !inner.groups.contains_key(group) {
-            return Err(ResponseError::UnknownMemberId);
-        }
-        inner.groups.entry(group.clone()).or_default().members.beat(beat, self.now_ms(), find)
-    }
-
-    /// A member leaves; what it holds is available again.
-    pub(crate) fn leave(&self, broker: &Broker, worker: &Worker) -> Result<(), ResponseError> {
-        let left = {
-            let mut inner = self.lock();
-            inner.sessions.close(worker);
-            inner.groups.get_mut(&worker.0).is_some_and(|group| group.members.leave(&worker.1))
-        };
-        self.release(broker, worker);
-        if left { Ok(()) } else { Err(ResponseError::UnknownMemberId) }
-    }
-
-    /// See [`Sessions::continue_with`]; one that begins anew gives back what the old one held.
-    pub(crate) fn continue_session(
-        &self,
-        broker: &Broker,
-        worker: &Worker,
-        epoch: i32,
-        connection: u64,
-        (added, forgotten): (&[Place], &[Place]),
-    ) -> Result<Vec<Place>, ResponseError> {
-        if epoch == 0 && self.lock().sessions.close(worker) {
-            self.release(broker, worker);
-        }
-        let sessions = &mut self.lock().sessions;
-        sessions.continue_with(worker, epoch, connection, added, forgotten)
-    }
-
-    /// Whether a worker has a session.
-    pub(crate) fn has_session(&self, worker: &Worker) -> bool {
-        self.lock().sessions.contains(worker)
-    }
-
-    /// A session ends: what its worker holds is available again.
-    pub(crate) fn close_session(&self, broker: &Broker, worker: &Worker) {
-        self.lock().sessions.close(worker);
-        self.release(broker, worker);
-    }
-
-    /// A connection is gone, and with it the sessions of its workers.
-    pub(crate) fn disconnected(&self, broker: &Broker, connection: u64) {
-        let closed = self.lock().sessions.close_connection(connection);
-        for worker in closed {
-            self.release(broker, &worker);
-        }
-    }
-
-    /// Takes a worker's word on records that it holds; it is in the log when this returns.
+    /// Takes a worker's word on records that it got in a session; it is in the log when this returns.
     pub(crate) async fn acknowledge(
         &self,
         broker: &Broker,
-        worker: &Worker,
+        (worker, session): (&Worker, u64),
         place: Place,
         acknowledged: &[Acknowledged],
     ) -> Result<(), ResponseError> {
         let settled = self.share(broker, &worker.0, place).and_then(|share| {
             let now_ms = self.now_ms();
+            let holder = Holder { worker: worker.1.clone(), session };
             self.settle(broker, &share, |partition| {
-                let rejected = partition.acknowledge(&worker.1, acknowledged, now_ms)?;
+                let rejected = partition.acknowledge(&holder, acknowledged, now_ms)?;
                 Ok((rejected, true))
             })
         });
@@ -205,16 +144,8 @@ impl Queues {
         let value = (!set.is_empty()).then_some(set);
         let record = QueueRecord::Settings { group: group.to_owned(), value };
         state_log::append(&self.log, &record, self.wall_ms())?;
-        inner.apply(record);
+        inner.apply(record, self.now_ms());
         Ok(())
-    }
-
-    /// The members of a group, if there is one.
-    pub(crate) fn members(&self, group: &StrBytes) -> Option<Vec<(StrBytes, Member)>> {
-        let inner = self.lock();
-        let group = inner.groups.get(group).filter(|group| group.has_begun())?;
-        let members = group.members.iter();
-        Some(members.map(|(id, member)| (id.clone(), member.clone())).collect())
     }
 
     /// The groups that somebody works or worked for, in order, and whether anybody does now.
@@ -240,21 +171,14 @@ impl Queues {
     /// partitions of topics that are gone.
     pub(crate) fn sweep(&self, broker: &Broker) {
         let now_ms = self.now_ms();
-        let mut silent = Vec::new();
+        self.expire_members(broker, now_ms);
         let mut shares = Vec::new();
         {
             let mut inner = self.lock();
-            for (id, group) in &mut inner.groups {
-                silent.extend(group.members.expire(now_ms).into_iter().map(|m| (id.clone(), m)));
+            for (id, group) in &inner.groups {
                 shares.extend(group.partitions.keys().map(|place| (id.clone(), *place)));
             }
-            for worker in &silent {
-                inner.sessions.close(worker);
-            }
             inner.groups.retain(|_, group| !group.is_nothing());
-        }
-        for worker in silent {
-            self.release(broker, &worker);
         }
         for (group, place) in shares {
             if broker.topics().get_by_id(place.0).is_none() {
@@ -282,25 +206,6 @@ impl Queues {
         });
         if let Err(error) = settled {
             report(&error, &share.group, share.place);
-        }
-    }
-
-    fn release(&self, broker: &Broker, worker: &Worker) {
-        let places: Vec<Place> = {
-            let inner = self.lock();
-            let group = inner.groups.get(&worker.0);
-            group.map(|group| group.partitions.keys().copied().collect()).unwrap_or_default()
-        };
-        for place in places {
-            let Ok(share) = self.share(broker, &worker.0, place) else { continue };
-            let settled = self.settle(broker, &share, |partition| {
-                let released = partition.release_worker(&worker.1);
-                Ok((Vec::new(), released))
-            });
-            if let Err(error) = settled {
-                // Its locks end in their time.
-                report(&error, &share.group, share.place);
-            }
         }
     }
 
@@ -346,7 +251,7 @@ impl Queues {
 
     /// Changes a partition: on a copy, which counts when all that it leads to is written. Gives the
     /// offset of what was written.
-    fn settle(
+    pub(super) fn settle(
         &self,
         broker: &Broker,
         share: &Share,
@@ -376,7 +281,7 @@ impl Queues {
     }
 
     pub(super) fn now_ms(&self) -> i64 {
-        i64::try_from(self.seams.clock.elapsed().as_millis()).unwrap_or(i64::MAX / 2)
+        elapsed_ms(&self.seams)
     }
 
     pub(super) fn wall_ms(&self) -> i64 {
@@ -388,6 +293,10 @@ impl Queues {
     }
 }
 
+fn elapsed_ms(seams: &Seams) -> i64 {
+    i64::try_from(seams.clock.elapsed().as_millis()).unwrap_or(i64::MAX / 2)
+}
+
 impl Group {
     /// Whether nothing is lost with it.
     fn is_nothing(&self) -> bool {
@@ -396,12 +305,14 @@ impl Group {
 
     /// Whether it is more than settings for what may come.
     pub(super) fn has_begun(&self) -> bool {
-        !self.members.is_empty() || !self.partitions.is_empty() || self.is_emptied
+        !self.members.is_empty() || !self.partitions.is_empty() || self.stays
     }
 }
 
 impl Inner {
-    pub(super) fn apply(&mut self, record: QueueRecord) {
+    /// Takes what was written. A member that is read again at the start has a session's time to be
+    /// heard.
+    pub(super) fn apply(&mut self, record: QueueRecord, now_ms: i64) {
         match record {
             QueueRecord::Partition { group, topic, partition, value } => {
                 let group = self.groups.entry(StrBytes::from_string(group)).or_default();
@@ -417,6 +328,10 @@ impl Inner {
             QueueRecord::Settings { group, value } => {
                 let group = self.groups.entry(StrBytes::from_string(group)).or_default();
                 group.set = value.unwrap_or_default();
+            }
+            QueueRecord::Member { group, member, value } => {
+                let group = self.groups.entry(StrBytes::from_string(group)).or_default();
+                group.members.restore(StrBytes::from_string(member), value, now_ms);
             }
         }
     }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use kafka_protocol::protocol::StrBytes;
 use proptest::prelude::*;
 
-use super::super::partition::{Acknowledged, Acknowledgement, Cause, Limits, SharePartition};
+use super::super::partition::{
+    Acknowledged, Acknowledgement, Cause, Holder, Limits, SharePartition,
+};
 use super::super::record::QueueRecord;
 
 const LIMITS: Limits =
@@ -31,8 +33,10 @@ enum Step {
         count: i64,
         kinds: Vec<u8>,
     },
+    /// A session ends, the last one or, once more, the one before.
     Close {
         worker: usize,
+        is_late: bool,
     },
     Retain {
         count: i64,
@@ -54,7 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (worker.clone(), 0..5usize, 1..4i64, prop::collection::vec(0..4u8, 1..4)).prop_map(
             |(worker, skip, count, kinds)| Step::Acknowledge { worker, skip, count, kinds }
         ),
-        1 => worker.prop_map(|worker| Step::Close { worker }),
+        1 => (worker, any::<bool>())
+            .prop_map(|(worker, is_late)| Step::Close { worker, is_late }),
         1 => (1..4i64).prop_map(|count| Step::Retain { count }),
         4 => (1..40i64).prop_map(|ms| Step::Pass { ms }),
         1 => Just(Step::Restart),
@@ -85,6 +90,8 @@ struct Run {
     log_start: i64,
     log_end: i64,
     now_ms: i64,
+    /// Of each worker.
+    sessions: [u64; 3],
 }
 
 fn name(worker: usize) -> StrBytes {
@@ -94,12 +101,23 @@ fn name(worker: usize) -> StrBytes {
 impl Run {
     fn new() -> Self {
         let partition = SharePartition::new(0);
-        Run { partition, records: BTreeMap::new(), log_start: 0, log_end: 0, now_ms: 0 }
+        Run {
+            partition,
+            records: BTreeMap::new(),
+            log_start: 0,
+            log_end: 0,
+            now_ms: 0,
+            sessions: [1; 3],
+        }
     }
 
     fn visible(&self, read: Range<i64>) -> Vec<Range<i64>> {
         let seen = self.records.range(read).filter(|(_, known)| known.fate != Fate::NoRecord);
         seen.map(|(offset, _)| *offset..*offset + 1).collect()
+    }
+
+    fn holder(&self, worker: usize) -> Holder {
+        Holder { worker: name(worker), session: self.sessions[worker] }
     }
 
     fn append(&mut self, count: i64, visible: bool) {
@@ -120,7 +138,7 @@ impl Run {
         }
         let visible = self.visible(read.clone());
         let got = self.partition.acquire(
-            &name(worker),
+            &self.holder(worker),
             read.clone(),
             &visible,
             max_records,
@@ -153,7 +171,7 @@ impl Run {
         let kinds: Vec<_> =
             kinds.iter().filter_map(|id| Acknowledgement::from_id(**id as i8)).collect();
         let batch = Acknowledged { first_offset, last_offset, kinds: kinds.clone() };
-        let outcome = self.partition.acknowledge(&name(worker), &[batch], self.now_ms);
+        let outcome = self.partition.acknowledge(&self.holder(worker), &[batch], self.now_ms);
         let is_holder = |offset| match self.records.get(&offset).map(|known| known.fate) {
             Some(Fate::Held { worker: holder, until_ms }) => {
                 holder == worker && self.now_ms < until_ms
@@ -210,8 +228,14 @@ impl Run {
             Step::Acknowledge { worker, skip, count, kinds } => {
                 self.acknowledge(*worker, *skip, *count, kinds);
             }
-            Step::Close { worker } => {
-                self.partition.release_worker(&name(*worker));
+            Step::Close { worker, is_late: true } => {
+                let session = self.sessions[*worker] - 1;
+                let before = Holder { worker: name(*worker), session };
+                assert!(!self.partition.release(&before));
+            }
+            Step::Close { worker, is_late: false } => {
+                self.partition.release(&self.holder(*worker));
+                self.sessions[*worker] += 1;
                 self.release(|one| one == *worker);
             }
             Step::Retain { count } => {
@@ -245,7 +269,7 @@ impl Run {
     fn drain(&mut self) {
         self.release(|_| true);
         for worker in 0..3 {
-            self.partition.release_worker(&name(worker));
+            self.partition.release(&self.holder(worker));
         }
         for _ in 0..=2 * self.log_end {
             let before = self.partition.clone();

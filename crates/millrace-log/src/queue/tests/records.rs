@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::super::partition::Acquired;
-use super::super::record::{QueueRecord, StoredPartition};
+use super::super::record::{QueueRecord, StoredMember, StoredPartition};
 
 fn run(first_offset: i64, last_offset: i64, delivery_count: i16) -> Acquired {
     Acquired { first_offset, last_offset, delivery_count }
@@ -18,6 +18,11 @@ fn samples() -> Vec<QueueRecord> {
         value,
     };
     let of_settings = |value| QueueRecord::Settings { group: "workers".to_owned(), value };
+    let of_member = |value| QueueRecord::Member {
+        group: "workers".to_owned(),
+        member: "worker-1".to_owned(),
+        value,
+    };
     let settings = [("share.auto.offset.reset", "earliest"), ("share.delivery.count.limit", "3")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     vec![
@@ -29,6 +34,14 @@ fn samples() -> Vec<QueueRecord> {
         of_partition(None),
         of_settings(Some(BTreeMap::from(settings))),
         of_settings(None),
+        of_member(Some(StoredMember {
+            epoch: 7,
+            topics: vec!["orders".to_owned(), "payments".to_owned()],
+            client_id: "consumer-1".to_owned(),
+            host: "/127.0.0.1".to_owned(),
+            assignment: vec![(Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef), 3)],
+        })),
+        of_member(None),
     ]
 }
 
@@ -77,6 +90,14 @@ fn torn_newer_and_foreign_records_are_refused() {
         r#"{"end":9223372036854775807,"open":[[0,9223372036854775806,1]]}"#,
         r#"{"end":9,"open":[],"more":1}"#,
     ] {
+        assert!(QueueRecord::decode(&key, Some(value.as_bytes())).is_err(), "{value}");
+    }
+    let member = QueueRecord::Member { group: "g".to_owned(), member: "m".to_owned(), value: None };
+    let (key, _) = member.encode();
+    for assignment in [r#"[["no id",1]]"#, r#"[["00000000-0000-0000-0000-000000000001",-1]]"#] {
+        let value = format!(
+            r#"{{"epoch":1,"topics":[],"client_id":"","host":"","assignment":{assignment}}}"#
+        );
         assert!(QueueRecord::decode(&key, Some(value.as_bytes())).is_err(), "{value}");
     }
 }

@@ -2,7 +2,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::super::partition::{
-    Acknowledged, Acknowledgement, Acquired, Cause, GivenUp, Limits, SharePartition,
+    Acknowledged, Acknowledgement, Acquired, Cause, GivenUp, Holder, Limits, SharePartition,
 };
 
 const LIMITS: Limits =
@@ -12,10 +12,14 @@ fn worker(name: &'static str) -> StrBytes {
     StrBytes::from_static_str(name)
 }
 
+fn holder(name: &'static str, session: u64) -> Holder {
+    Holder { worker: worker(name), session }
+}
+
 fn fetch(partition: &mut SharePartition, name: &'static str, max: usize, now_ms: i64) -> Vec<i64> {
     let log = 0..20;
     let runs = partition.acquire(
-        &worker(name),
+        &holder(name, 1),
         log.clone(),
         std::slice::from_ref(&log),
         max,
@@ -44,7 +48,8 @@ fn record_comes_again_when_its_time_is_over_and_not_before() {
     assert_eq!(fetch(&mut partition, "b", 1, 99), [2]);
     assert!(partition.expire_locks(100));
     assert_eq!(fetch(&mut partition, "b", 2, 100), [0, 1]);
-    let late = partition.acknowledge(&worker("a"), &[say(0, 1, &[Acknowledgement::Accept])], 101);
+    let late =
+        partition.acknowledge(&holder("a", 1), &[say(0, 1, &[Acknowledgement::Accept])], 101);
     assert_eq!(late, Err(ResponseError::InvalidRecordState));
 }
 
@@ -53,9 +58,9 @@ fn acknowledgement_behind_its_time_is_refused_though_nobody_else_came() {
     let mut partition = SharePartition::new(0);
     fetch(&mut partition, "a", 1, 0);
     let accept = [say(0, 0, &[Acknowledgement::Accept])];
-    let outcome = partition.acknowledge(&worker("a"), &accept, 100);
+    let outcome = partition.acknowledge(&holder("a", 1), &accept, 100);
     assert_eq!(outcome, Err(ResponseError::InvalidRecordState));
-    assert_eq!(partition.acknowledge(&worker("a"), &accept, 99), Ok(Vec::new()));
+    assert_eq!(partition.acknowledge(&holder("a", 1), &accept, 99), Ok(Vec::new()));
 }
 
 #[test]
@@ -66,7 +71,7 @@ fn acknowledgements_are_taken_all_or_none() {
     let before = partition.clone();
     for beyond in [say(2, 3, &[Acknowledgement::Accept]), say(9, 9, &[Acknowledgement::Accept])] {
         let both = [say(0, 1, &[Acknowledgement::Accept]), beyond];
-        let outcome = partition.acknowledge(&worker("a"), &both, 1);
+        let outcome = partition.acknowledge(&holder("a", 1), &both, 1);
         assert_eq!(outcome, Err(ResponseError::InvalidRecordState));
         assert_eq!(partition, before);
     }
@@ -87,12 +92,12 @@ fn acknowledgements_that_make_no_sense_are_refused() {
         vec![say(i64::MIN, i64::MAX, &[Accept])],
         vec![say(0, i64::MAX, &[Accept])],
     ] {
-        let outcome = partition.acknowledge(&worker("a"), &senseless, 1);
+        let outcome = partition.acknowledge(&holder("a", 1), &senseless, 1);
         assert_eq!(outcome, Err(ResponseError::InvalidRequest), "{senseless:?}");
         assert_eq!(partition, before);
     }
     let far = [say(0, i64::MAX - 1, &[Accept])];
-    let outcome = partition.acknowledge(&worker("a"), &far, 1);
+    let outcome = partition.acknowledge(&holder("a", 1), &far, 1);
     assert_eq!(outcome, Err(ResponseError::InvalidRecordState));
 }
 
@@ -103,14 +108,28 @@ fn record_is_given_up_after_its_last_try_or_when_it_is_rejected() {
     fetch(&mut partition, "a", 4, 0);
     let mixed = [say(0, 3, &[Accept, Release, Reject, Gap])];
     let rejected = GivenUp { offset: 2, delivery_count: 1, cause: Cause::Rejected };
-    assert_eq!(partition.acknowledge(&worker("a"), &mixed, 1), Ok(vec![rejected]));
+    assert_eq!(partition.acknowledge(&holder("a", 1), &mixed, 1), Ok(vec![rejected]));
     assert_eq!(partition.give_up(&LIMITS), []);
     assert_eq!(fetch(&mut partition, "a", 1, 1), [1]);
     assert_eq!(partition.give_up(&LIMITS), [], "it is being worked on");
-    assert!(partition.release_worker(&worker("a")));
+    assert!(partition.release(&holder("a", 1)));
     let exhausted = GivenUp { offset: 1, delivery_count: 2, cause: Cause::Exhausted };
     assert_eq!(partition.give_up(&LIMITS), [exhausted]);
     assert_eq!((partition.start_offset(), partition.in_flight_records()), (4, 0));
+}
+
+/// A worker lost its connection and began a new session at once: when the end of the old connection
+/// was seen, what it had got in the new one was handed to others as well.
+#[test]
+fn end_of_a_session_does_not_release_what_the_next_one_got() {
+    let mut partition = SharePartition::new(0);
+    fetch(&mut partition, "a", 1, 0);
+    let log = 0..20;
+    partition.acquire(&holder("a", 2), log.clone(), std::slice::from_ref(&log), 1, &LIMITS, 0);
+    assert!(partition.release(&holder("a", 1)));
+    assert_eq!(fetch(&mut partition, "b", 2, 0), [0, 2]);
+    assert!(!partition.release(&holder("a", 1)));
+    assert!(partition.release(&holder("a", 2)));
 }
 
 #[test]
@@ -120,20 +139,20 @@ fn no_more_are_handed_out_than_may_be_in_flight() {
     assert_eq!(partition.wanted_offset(&LIMITS), None);
     assert_eq!(fetch(&mut partition, "b", 99, 0), Vec::<i64>::new());
     let accept = [say(4, 4, &[Acknowledgement::Accept])];
-    partition.acknowledge(&worker("a"), &accept, 1).expect("it is held");
+    partition.acknowledge(&holder("a", 1), &accept, 1).expect("it is held");
     assert_eq!(fetch(&mut partition, "b", 99, 1), [10]);
 }
 
 #[test]
 fn offsets_without_records_are_done() {
     let mut partition = SharePartition::new(0);
-    let runs = partition.acquire(&worker("a"), 0..9, &[1..3, 5..6], 99, &LIMITS, 0);
+    let runs = partition.acquire(&holder("a", 1), 0..9, &[1..3, 5..6], 99, &LIMITS, 0);
     let run = |first_offset, last_offset| Acquired { first_offset, last_offset, delivery_count: 1 };
     assert_eq!(runs, [run(1, 2), run(5, 5)]);
     assert_eq!((partition.start_offset(), partition.end_offset()), (1, 9));
-    partition.release_worker(&worker("a"));
+    partition.release(&holder("a", 1));
     // Compaction has taken offset 2 since.
-    let runs = partition.acquire(&worker("a"), 1..9, &[1..2, 5..6], 99, &LIMITS, 0);
+    let runs = partition.acquire(&holder("a", 2), 1..9, &[1..2, 5..6], 99, &LIMITS, 0);
     assert_eq!(runs.len(), 2);
     assert_eq!(partition.in_flight_records(), 2);
 }

@@ -7,9 +7,9 @@ use kafka_protocol::protocol::StrBytes;
 use millrace_core::seam::Seams;
 
 use super::super::fetch::Appetite;
-use super::super::members::Beat;
+use super::super::members::{Beat, Member, Told};
 use super::super::partition::{Acknowledged, Acknowledgement};
-use super::super::sessions::{Place, Worker};
+use super::super::sessions::{Continued, Place, Worker};
 use crate::broker::{Broker, NewTopic};
 use crate::config::BrokerConfig;
 use crate::storage::records::{BatchBuilder, Batches, Records, decode};
@@ -43,11 +43,17 @@ fn set(broker: &Broker, settings: &[(&str, &str)]) {
     broker.queues().set_settings(broker, "g", set.collect(), false).expect("they can be");
 }
 
+/// What the worker holds stays its own: nothing ends that it has not begun here.
+fn begin_session(broker: &Broker, worker: &Worker) -> Continued {
+    broker.queues().lock().sessions.continue_with(worker, 0, 1, &[], &[]).expect("it begins")
+}
+
 /// Offsets and how often each was handed out.
 async fn fetch(broker: &Broker, worker: &Worker, place: Place) -> Vec<(i64, i16)> {
     let appetite =
         Appetite { max_records: 100, max_bytes: 1 << 20, max_wait: Duration::from_millis(20) };
-    let answers = broker.queues().fetch(broker, worker, &[place], appetite).await;
+    let lease = begin_session(broker, worker).lease;
+    let answers = broker.queues().fetch(broker, (worker, &lease), &[place], appetite).await;
     let mut got = Vec::new();
     for (_, handed_out) in answers {
         for run in handed_out.expect("it can be read").acquired {
@@ -59,7 +65,9 @@ async fn fetch(broker: &Broker, worker: &Worker, place: Place) -> Vec<(i64, i16)
 
 async fn say(broker: &Broker, worker: &Worker, place: Place, offset: i64, kind: Acknowledgement) {
     let said = Acknowledged { first_offset: offset, last_offset: offset, kinds: vec![kind] };
-    broker.queues().acknowledge(broker, worker, place, &[said]).await.expect("it is held");
+    let session = broker.queues().session_of(worker, 1).expect("it has fetched");
+    let taken = broker.queues().acknowledge(broker, (worker, session), place, &[said]).await;
+    taken.expect("it is held");
 }
 
 #[tokio::test]
@@ -149,7 +157,8 @@ async fn records_stay_while_their_dead_letter_topic_is_missing() {
     assert_eq!(fetch(&broker, &a, place).await, [(0, 1)]);
     let said =
         Acknowledged { first_offset: 0, last_offset: 0, kinds: vec![Acknowledgement::Reject] };
-    assert!(broker.queues().acknowledge(&broker, &a, place, &[said]).await.is_err());
+    let session = broker.queues().session_of(&a, 1).expect("it has fetched");
+    assert!(broker.queues().acknowledge(&broker, (&a, session), place, &[said]).await.is_err());
     create(&broker, "dead");
     say(&broker, &a, place, 0, Acknowledgement::Reject).await;
     assert_eq!(broker.partition("dead", 0).expect("a partition").high_watermark(), 1);
@@ -189,14 +198,7 @@ async fn offsets_of_a_group_are_set_and_deleted_while_nobody_works_for_it() {
     let (a, group) = (worker("a"), StrBytes::from_static_str("g"));
     let unknown = broker.queues().alter_offsets(&group, &[(place, 1)]).await;
     assert_eq!(unknown.map_err(|e| e.code()), Err(ResponseError::GroupIdNotFound));
-    let beat = Beat {
-        member_id: a.1.clone(),
-        epoch: 0,
-        topics: Some(vec![StrBytes::from_static_str("t")]),
-        client_id: StrBytes::default(),
-        host: StrBytes::default(),
-    };
-    broker.queues().beat(&broker, &group, beat).expect("it joins");
+    broker.queues().beat(&broker, &group, beat(&a, 0)).expect("it joins");
     assert_eq!(fetch(&broker, &a, place).await, [(0, 1), (1, 1), (2, 1)]);
     say(&broker, &a, place, 0, Acknowledgement::Accept).await;
     assert_eq!(broker.queues().start_offsets(&group), [(place, 1)]);
@@ -216,4 +218,71 @@ async fn offsets_of_a_group_are_set_and_deleted_while_nobody_works_for_it() {
     assert_eq!(fetch(&broker, &a, place).await.len(), 3, "it begins anew");
     broker.queues().delete(&group).await.expect("nobody works");
     assert_eq!((broker.queues().list(), broker.queues().set("g").len()), (Vec::new(), 1));
+}
+
+fn beat(member: &Worker, epoch: i32) -> Beat {
+    Beat {
+        member_id: member.1.clone(),
+        epoch,
+        topics: (epoch == 0).then(|| vec![StrBytes::from_static_str("t")]),
+        client_id: StrBytes::from_static_str("client"),
+        host: StrBytes::from_static_str("/127.0.0.1"),
+    }
+}
+
+#[tokio::test]
+async fn members_go_on_after_a_restart_and_those_that_left_do_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    let (a, b, group) = (worker("a"), worker("b"), StrBytes::from_static_str("g"));
+    let nobody = broker.queues().beat(&broker, &group, beat(&a, 1));
+    assert_eq!(nobody, Err(ResponseError::GroupIdNotFound));
+    assert_eq!(broker.queues().leave(&broker, &a), Err(ResponseError::GroupIdNotFound));
+    for member in [&a, &b] {
+        let told = broker.queues().beat(&broker, &group, beat(member, 0)).expect("it joins");
+        assert_eq!(told, Told { epoch: 1, assignment: Some(vec![(place.0, 1)]) });
+    }
+    broker.queues().leave(&broker, &b).expect("it was there");
+    let before = broker.queues().members(&group).expect("a group");
+    drop(broker);
+
+    let broker = open(dir.path());
+    let after = broker.queues().members(&group).expect("a group");
+    let stored = |members: &[(StrBytes, Member)]| -> Vec<_> {
+        members.iter().map(|(id, member)| (id.clone(), member.store())).collect()
+    };
+    assert_eq!(stored(&after), stored(&before));
+    let told = broker.queues().beat(&broker, &group, beat(&a, 1));
+    assert_eq!(told, Ok(Told { epoch: 1, assignment: None }));
+    let gone = broker.queues().beat(&broker, &group, beat(&b, 1));
+    assert_eq!(gone, Err(ResponseError::UnknownMemberId));
+    broker.queues().leave(&broker, &a).expect("it was there");
+    assert_eq!(broker.queues().leave(&broker, &a), Err(ResponseError::UnknownMemberId));
+    assert_eq!(broker.queues().list(), [(group, false)]);
+}
+
+/// The end of the old connection was seen when the worker had begun anew on another one.
+#[tokio::test]
+async fn worker_that_comes_back_at_once_keeps_what_it_gets() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = open(dir.path());
+    let place = create(&broker, "t");
+    set(&broker, &[("share.auto.offset.reset", "earliest")]);
+    send(&broker, "t", 2);
+    let (a, changes) = (worker("a"), (&[place][..], &[][..]));
+    let old = broker.queues().continue_session(&broker, &a, 0, 7, changes).expect("it begins");
+    let appetite = Appetite { max_records: 1, max_bytes: 1 << 20, max_wait: Duration::ZERO };
+    let fetch_in = async |lease| {
+        let answers = broker.queues().fetch(&broker, (&a, lease), &[place], appetite).await;
+        answers.len()
+    };
+    assert_eq!(fetch_in(&old.lease).await, 1);
+    let new = broker.queues().continue_session(&broker, &a, 0, 8, changes).expect("it begins");
+    assert_eq!(fetch_in(&new.lease).await, 1);
+    assert_eq!(fetch_in(&old.lease).await, 0, "a request that waited in the old session");
+    broker.queues().disconnected(&broker, 7);
+    say(&broker, &a, place, 0, Acknowledgement::Accept).await;
+    broker.queues().disconnected(&broker, 8);
+    assert_eq!(fetch(&broker, &worker("b"), place).await, [(1, 1)]);
 }

@@ -43,15 +43,20 @@ async fn acknowledge(
     peer.check_group(broker, Operation::Read, &group)?;
     let worker = (group, member);
     let epoch = request.share_session_epoch;
-    match epoch {
+    let session = match epoch {
         // A session begins with a fetch.
         0 => return Err(ResponseError::InvalidShareSessionEpoch),
-        FINAL_EPOCH if queues.has_session(&worker) => {}
-        FINAL_EPOCH => return Err(ResponseError::ShareSessionNotFound),
-        _ => {
-            queues.continue_session(broker, &worker, epoch, peer.connection, (&[], &[]))?;
+        FINAL_EPOCH => {
+            let session = queues.session_of(&worker, peer.connection);
+            session.ok_or(ResponseError::ShareSessionNotFound)?
         }
-    }
+        _ => {
+            let no_change = (&[][..], &[][..]);
+            let continued =
+                queues.continue_session(broker, &worker, epoch, peer.connection, no_change)?;
+            continued.lease.session
+        }
+    };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -60,7 +65,7 @@ async fn acknowledge(
             let batches = partition.acknowledgement_batches.into_iter().map(parts);
             let said = may_read(broker, peer, place).and_then(|()| acknowledged(batches));
             let outcome = match said {
-                Ok(said) => queues.acknowledge(broker, &worker, place, &said).await,
+                Ok(said) => queues.acknowledge(broker, (&worker, session), place, &said).await,
                 Err(code) => Err(code),
             };
             let leader = LeaderIdAndEpoch::default().with_leader_id(NODE_ID);

@@ -15,7 +15,7 @@ use super::share_acknowledge::acknowledged;
 use crate::broker::{Broker, LEADER_EPOCH, NODE_ID};
 use crate::queue::fetch::Appetite;
 use crate::queue::partition::{Acknowledged, Acknowledgement, Acquired};
-use crate::queue::sessions::{FINAL_EPOCH, Place};
+use crate::queue::sessions::{Continued, FINAL_EPOCH, Place};
 use crate::server::Peer;
 use crate::server::access::Operation;
 
@@ -76,31 +76,31 @@ async fn fetch(
     if request.share_session_epoch == 0 && !said.is_empty() {
         return Err(ResponseError::InvalidRequest);
     }
-    let places = if is_final {
-        if !queues.has_session(&worker) {
-            return Err(ResponseError::ShareSessionNotFound);
-        }
-        Vec::new()
+    let (session, continued) = if is_final {
+        let session = queues.session_of(&worker, peer.connection);
+        (session.ok_or(ResponseError::ShareSessionNotFound)?, None)
     } else {
         let (epoch, changes) = (request.share_session_epoch, (&added[..], &forgotten[..]));
-        queues.continue_session(broker, &worker, epoch, peer.connection, changes)?
+        let continued =
+            queues.continue_session(broker, &worker, epoch, peer.connection, changes)?;
+        (continued.lease.session, Some(continued))
     };
     let mut answers = Answers::new();
     for (place, batches) in said {
         let said = may_read(broker, peer, place)
             .and_then(|()| acknowledged(batches.into_iter().map(parts)));
         let outcome = match said {
-            Ok(said) => queues.acknowledge(broker, &worker, place, &said).await,
+            Ok(said) => queues.acknowledge(broker, (&worker, session), place, &said).await,
             Err(code) => Err(code),
         };
         let code = outcome.err().map_or(0, |code| code.code());
         answers.insert(place, answer(place).with_acknowledge_error_code(code));
     }
     let lock_duration_ms = queues.lock_duration_ms(&worker.0);
-    if is_final {
+    let Some(Continued { lease, places, .. }) = continued else {
         queues.close_session(broker, &worker);
         return Ok((lock_duration_ms, answers));
-    }
+    };
     let (places, denied): (Vec<Place>, Vec<Place>) =
         places.into_iter().partition(|place| may_read(broker, peer, *place).is_ok());
     for place in denied {
@@ -114,13 +114,14 @@ async fn fetch(
         // What became of the acknowledgements is not to be kept waiting for.
         max_wait: if answers.is_empty() { max_wait.min(MAX_WAIT) } else { Duration::ZERO },
     };
-    for (place, outcome) in queues.fetch(broker, &worker, &places, appetite).await {
+    for (place, outcome) in queues.fetch(broker, (&worker, &lease), &places, appetite).await {
         let answer = answers.remove(&place).unwrap_or_else(|| answer(place));
         let outcome = match (outcome, may_read(broker, peer, place)) {
             // The right was taken away while the worker waited: others get the records.
             (Ok(handed_out), Err(code)) => {
                 let release = released(&handed_out.acquired);
-                queues.acknowledge(broker, &worker, place, &release).await.and(Err(code))
+                let held = (&worker, lease.session);
+                queues.acknowledge(broker, held, place, &release).await.and(Err(code))
             }
             (outcome, _) => outcome,
         };
