@@ -10,6 +10,7 @@ mod groups;
 mod history;
 mod kills;
 mod markers;
+mod queue_history;
 mod records;
 mod tls;
 mod topics;

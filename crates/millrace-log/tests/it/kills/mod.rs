@@ -9,6 +9,7 @@
 mod member;
 mod process;
 mod producer;
+mod queue;
 mod rpc;
 
 use std::collections::BTreeMap;
@@ -31,12 +32,7 @@ const MEMBERS: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_the_log_keeps_its_word() {
-    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds: Vec<u64> = match variable("MILLRACE_LOG_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=variable("MILLRACE_LOG_SEEDS").unwrap_or(3)).collect(),
-    };
-    for seed in seeds {
+    for seed in seeds() {
         let history = run(seed).await;
         let broken = history.check();
         let acknowledged = history.sends.iter().filter(|send| send.acknowledged.is_some()).count();
@@ -62,6 +58,15 @@ async fn killed_at_random_moments_the_log_keeps_its_word() {
     }
 }
 
+/// The seeds that the environment asks for.
+pub fn seeds() -> Vec<u64> {
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match variable("MILLRACE_LOG_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=variable("MILLRACE_LOG_SEEDS").unwrap_or(3)).collect(),
+    }
+}
+
 async fn run(seed: u64) -> History {
     let mut dice = Dice::new(seed);
     let mut broker = BrokerProcess::start().await;
@@ -70,7 +75,7 @@ async fn run(seed: u64) -> History {
     let producers: Vec<_> = (0..PRODUCERS)
         .map(|index| {
             let seed = dice.below(u64::MAX >> 1);
-            tokio::spawn(producer::produce(run.clone(), index, seed))
+            tokio::spawn(producer::produce(run.clone(), index, seed, 8))
         })
         .collect();
     let members: Vec<_> = (0..MEMBERS)

@@ -18,7 +18,8 @@ const AGAIN: [i16; 7] = [3, 5, 6, 7, 14, 15, 56];
 
 /// Sends batches to random partitions until the run stops. Each is sent until it is answered, but
 /// for a few that are given up, as by a producer that dies.
-pub async fn produce(run: Run, producer: u32, seed: u64) -> Vec<Send> {
+/// Now and then it rests, for up to `rest_ms`.
+pub async fn produce(run: Run, producer: u32, seed: u64, rest_ms: u64) -> Vec<Send> {
     let mut dice = Dice::new(seed);
     let mut link = Link::new(run.address);
     let mut sends: Vec<Send> = Vec::new();
@@ -67,7 +68,7 @@ pub async fn produce(run: Run, producer: u32, seed: u64) -> Vec<Send> {
                 }
             }
             if dice.below(4) == 0 {
-                pause(dice.below(8)).await;
+                pause(dice.below(rest_ms)).await;
             }
         }
     }

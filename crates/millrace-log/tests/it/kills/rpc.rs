@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -24,16 +24,34 @@ pub struct Run {
     pub address: SocketAddr,
     pub stop: Arc<AtomicBool>,
     clock: Arc<AtomicU64>,
+    /// How often the broker was started again; it grows while no broker lives.
+    pub life: Arc<AtomicU64>,
+    began: Instant,
 }
 
 impl Run {
     pub fn new(address: SocketAddr) -> Self {
-        Run { address, stop: Arc::default(), clock: Arc::default() }
+        Run {
+            address,
+            stop: Arc::default(),
+            clock: Arc::default(),
+            life: Arc::default(),
+            began: Instant::now(),
+        }
     }
 
     /// The next moment of the run's one clock.
     pub fn now(&self) -> Moment {
         self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// The time since the run began.
+    pub fn micros(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    pub fn life(&self) -> u64 {
+        self.life.load(Ordering::SeqCst)
     }
 
     pub fn stopped(&self) -> bool {
@@ -118,7 +136,7 @@ pub async fn fetch(link: &mut Link, partition: i32, offset: i64, max_bytes: i32)
 }
 
 /// Without the piece of a batch that a limit of bytes may leave at the end.
-fn whole_batches(bytes: Bytes) -> Bytes {
+pub fn whole_batches(bytes: Bytes) -> Bytes {
     let mut end = 0;
     while let Some(length) = bytes.get(end + 8..end + 12) {
         let next = end + 12 + u32::from_be_bytes(length.try_into().unwrap()) as usize;
@@ -148,7 +166,7 @@ pub fn value(record: RecordId) -> Bytes {
     Bytes::from(record.to_string())
 }
 
-fn parse(value: &[u8]) -> RecordId {
+pub fn parse(value: &[u8]) -> RecordId {
     let text = std::str::from_utf8(value).expect("the text that was sent");
     let (producer, number) = text.split_once('/').expect("the text that was sent");
     RecordId { producer: producer.parse().unwrap(), number: number.parse().unwrap() }
