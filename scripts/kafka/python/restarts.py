@@ -186,3 +186,45 @@ def members_of_a_divided_group_go_on_after_a_kill(cluster, broker):
             group.poll()
         equal(seen(), before, "members and their partitions")
         equal(lost, [], "what members lost")
+
+
+@restarting_case
+def workers_of_a_queue_go_on_after_a_kill(cluster, broker):
+    from share_wire import ShareWire
+
+    unknown_member, unknown_group, fenced = 25, 69, 110
+    topic, queue = cluster.topic(partitions=2), cluster.name("q")
+    wire = ShareWire(cluster.bootstrap)
+
+    def has_partitions(member):
+        told = wire.beat(queue, member, epochs[member])
+        check(told.code == 0, f"a heartbeat of {member} was answered with code {told.code}: {told.message}")
+        epochs[member] = told.epoch
+        # What is told once is not told again; a member that begins anew is told.
+        assigned[member] = assigned.get(member) if told.assignment is None else told.assignment
+        return bool(assigned.get(member))
+
+    epochs, assigned = {}, {}
+    for member in ("stays", "leaves"):
+        told = wire.beat(queue, member, 0, [topic])
+        equal(told.code, 0, f"{member} joins")
+        epochs[member], assigned[member] = told.epoch, told.assignment
+        eventually(lambda: has_partitions(member), f"{member} has partitions", pause_s=0.5)
+    equal(wire.beat(queue, "leaves", -1).code, 0, "it leaves")
+    broker.kill_and_restart()
+    equal(wire.beat(queue, "leaves", epochs["leaves"]).code, unknown_member, "one that left before the kill")
+    equal(wire.beat(queue, "nobody", 1).code, unknown_member, "one that never joined")
+    equal(wire.beat(cluster.name("q"), "stays", 1).code, unknown_group, "a queue that nobody joined")
+    equal(wire.beat(queue, "stays", epochs["stays"] + 50).code, fenced, "an epoch that was never told")
+    told = wire.beat(queue, "stays", epochs["stays"])
+    equal(told.code, 0, "the member that stays")
+    check(told.epoch >= epochs["stays"], f"epoch {told.epoch} after {epochs['stays']}")
+    epochs["stays"] = told.epoch
+    everything = [0, 1]
+    eventually(
+        lambda: has_partitions("stays") and list(assigned["stays"].values()) == [everything],
+        "the member that stays has all partitions",
+        pause_s=0.5,
+    )
+    equal(wire.beat(queue, "stays", -1).code, 0, "it leaves")
+    equal(wire.beat(queue, "stays", -1).code, unknown_member, "it leaves again")
