@@ -33,11 +33,26 @@ final class Wire implements AutoCloseable {
     }
 
     AbstractResponse ask(ApiKeys key, int version, ApiMessage body) throws IOException {
+        return answer(begin(key, version, body));
+    }
+
+    /** Sends a request whose answer is read later. */
+    RequestHeader begin(ApiKeys key, int version, ApiMessage body) throws IOException {
         RequestHeader header = new RequestHeader(key, (short) version, "wire", correlation++);
         RequestHeaderData data = header.data();
         ByteBuffer request = RequestUtils.serialize(data, header.headerVersion(), body, (short) version);
         sendBytes(request.array(), request.arrayOffset() + request.position(), request.remaining());
+        return header;
+    }
+
+    /** Waits for the answer to the oldest request that has none yet. */
+    AbstractResponse answer(RequestHeader header) throws IOException {
         return AbstractResponse.parseResponse(ByteBuffer.wrap(receive()), header);
+    }
+
+    /** Whether an answer, or the end of the connection, has begun to come. */
+    boolean hasAnswer() throws IOException {
+        return socket.getInputStream().available() > 0;
     }
 
     void sendBytes(byte[] bytes, int offset, int length) throws IOException {
@@ -62,6 +77,11 @@ final class Wire implements AutoCloseable {
         } catch (EOFException | java.net.SocketException ended) {
             return true;
         }
+    }
+
+    /** How long an answer may take; else {@link java.net.SocketTimeoutException}. */
+    void setPatience(int timeoutMs) throws IOException {
+        socket.setSoTimeout(timeoutMs);
     }
 
     @Override

@@ -190,7 +190,8 @@ async fn configs_of_a_topic_are_described_changed_and_kept() {
         let (set, default) = (&configs["retention.ms"], &configs["segment.bytes"]);
         assert_eq!((value(set), set.config_source), ("1000", 1));
         assert_eq!((value(default), default.config_source), ("1073741824", 5));
-        assert_eq!(set.synonyms.len(), 2);
+        // Kafka's broker setting in milliseconds is not set by itself: those in other units are.
+        assert_eq!((set.synonyms.len(), default.synonyms.len()), (1, 1));
     }
     let change = |key: &str, operation, value: Option<&str>| {
         incremental_alter_configs_request::AlterableConfig::default()

@@ -12,5 +12,6 @@ mod kills;
 mod markers;
 mod queue_history;
 mod records;
+mod refusals;
 mod tls;
 mod topics;

@@ -42,16 +42,25 @@ impl Topics {
     /// [`LogError::Rejected`] with the reason: its name, that it exists, its number of partitions,
     /// its settings.
     pub fn check(&self, new: &NewTopic) -> Result<()> {
-        check_topic_name(&new.name)?;
+        self.check_new_name(&new.name)?;
+        parse_configs(&new.configs)?;
+        check_partition_count(new.partitions)
+    }
+
+    /// Whether a topic could be called so.
+    ///
+    /// # Errors
+    /// As [`Topics::check`].
+    pub(crate) fn check_new_name(&self, name: &str) -> Result<()> {
+        check_topic_name(name)?;
         let known = self.read();
-        if known.by_name.contains_key(&new.name) {
-            return Err(exists(&new.name));
+        if known.by_name.contains_key(name) {
+            return Err(exists(name));
         }
-        if let Some(other) = known.by_name.keys().find(|other| collide(other, &new.name)) {
-            return Err(collides(&new.name, other));
+        match known.by_name.keys().find(|other| collide(other, name)) {
+            Some(other) => Err(collides(name, other)),
+            None => Ok(()),
         }
-        check_partition_count(new.partitions)?;
-        parse_configs(&new.configs).map(drop)
     }
 
     /// Makes a topic; when this returns it is on the disk.

@@ -34,6 +34,10 @@ pub(crate) async fn handle(
         };
         results.push(match outcome {
             Ok(()) => result.with_error_message(None),
+            // The code says all that there is to say.
+            Err(error) if error.code() == ResponseError::UnknownTopicOrPartition => {
+                result.with_error_code(error.code().code()).with_error_message(None)
+            }
             Err(error) => result
                 .with_error_code(error.code().code())
                 .with_error_message(Some(StrBytes::from_string(error.to_string()))),

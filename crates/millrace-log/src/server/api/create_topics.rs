@@ -69,7 +69,11 @@ fn check(broker: &Broker, peer: &Peer, topic: CreatableTopic) -> Result<NewTopic
         let code = ResponseError::TopicAuthorizationFailed;
         return Err(LogError::rejected(code, "Authorization failed."));
     }
-    new_topic(topic, broker.config().default_partitions)
+    // In Kafka's order: what is wrong in several ways is refused for the first of them.
+    broker.topics().check_new_name(&topic.name)?;
+    let configs = configs(&topic)?;
+    broker.topics().check_configs(&configs)?;
+    new_topic(topic, configs, broker.config().default_partitions)
 }
 
 /// A topic that was made, or would have been.
@@ -151,12 +155,34 @@ fn describe(configs: &BTreeMap<String, String>) -> Vec<CreatableTopicConfigs> {
     topic_configs::all(configs).map(describe).collect()
 }
 
+/// The settings that are asked for.
+fn configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>> {
+    let mut configs = BTreeMap::new();
+    for config in &topic.configs {
+        let Some(value) = &config.value else {
+            let reason = format!("Null value not supported for topic configs: {}", config.name);
+            return Err(LogError::rejected(ResponseError::InvalidConfig, reason));
+        };
+        configs.insert(config.name.to_string(), value.to_string());
+    }
+    Ok(configs)
+}
+
 /// The topic that is asked for.
-fn new_topic(topic: CreatableTopic, default_partitions: i32) -> Result<NewTopic> {
+fn new_topic(
+    topic: CreatableTopic,
+    configs: BTreeMap<String, String>,
+    default_partitions: i32,
+) -> Result<NewTopic> {
     let refuse = |code, reason: &str| Err(LogError::rejected(code, reason));
     let mut partitions = topic.num_partitions;
     if topic.assignments.is_empty() {
-        check_replication_factor(topic.replication_factor)?;
+        if topic.replication_factor < 1 && topic.replication_factor != -1 {
+            return refuse(
+                ResponseError::InvalidReplicationFactor,
+                "Replication factor was set to an invalid non-positive value.",
+            );
+        }
         if partitions == -1 {
             partitions = default_partitions;
         } else if partitions < 1 {
@@ -165,6 +191,7 @@ fn new_topic(topic: CreatableTopic, default_partitions: i32) -> Result<NewTopic>
                 "Number of partitions was set to an invalid non-positive value.",
             );
         }
+        check_copies(topic.replication_factor)?;
     } else {
         if topic.replication_factor != -1 {
             return refuse(
@@ -192,26 +219,18 @@ fn new_topic(topic: CreatableTopic, default_partitions: i32) -> Result<NewTopic>
             check_assignment(assignment.broker_ids.iter().map(|id| id.0))?;
         }
     }
-    let mut configs = BTreeMap::new();
-    for config in topic.configs {
-        let Some(value) = config.value else {
-            let reason = format!("Null value not supported for topic configs: {}", config.name);
-            return Err(LogError::rejected(ResponseError::InvalidConfig, reason));
-        };
-        configs.insert(config.name.to_string(), value.to_string());
-    }
     Ok(NewTopic { name: topic.name.to_string(), partitions, configs, internal: false })
 }
 
-fn check_replication_factor(factor: i16) -> Result<()> {
-    let reason = match factor {
-        -1 | 1 => return Ok(()),
-        ..1 => "Replication factor was set to an invalid non-positive value.".to_owned(),
-        _ => format!(
-            "Unable to replicate the partition {factor} time(s): The target replication factor of \
-             {factor} cannot be reached because only 1 broker(s) are registered."
-        ),
-    };
+/// There is one node for the copies of a partition.
+fn check_copies(factor: i16) -> Result<()> {
+    if factor <= 1 {
+        return Ok(());
+    }
+    let reason = format!(
+        "Unable to replicate the partition {factor} time(s): The target replication factor of \
+         {factor} cannot be reached because only 1 broker(s) are registered."
+    );
     Err(LogError::rejected(ResponseError::InvalidReplicationFactor, reason))
 }
 

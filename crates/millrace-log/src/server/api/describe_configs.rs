@@ -20,6 +20,10 @@ use crate::server::access::Operation;
 /// From this version on types and explanations are given.
 const WITH_TYPES: i16 = 3;
 
+/// Kafka's brokers have these settings in other units too, and none of those in milliseconds by itself.
+const IN_OTHER_UNITS: [&str; 4] =
+    ["log.flush.interval.ms", "log.retention.ms", "log.roll.jitter.ms", "log.roll.ms"];
+
 /// How the configurations are to be described.
 #[derive(Clone, Copy)]
 struct Detail {
@@ -93,7 +97,7 @@ fn of_topic(shown: Shown, detail: Detail) -> DescribeConfigsResourceResult {
         if source == SET_FOR_TOPIC {
             synonyms.push(synonym(known.name, &value, SET_FOR_TOPIC));
         }
-        if let Some(name) = known.broker_name {
+        if let Some(name) = known.broker_name.filter(|name| !IN_OTHER_UNITS.contains(name)) {
             synonyms.push(synonym(name, known.default, DEFAULT));
         }
     }

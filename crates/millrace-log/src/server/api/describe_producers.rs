@@ -5,6 +5,7 @@ use kafka_protocol::messages::describe_producers_response::{
     PartitionResponse, ProducerState, TopicResponse,
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
+use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::Broker;
 use crate::server::Peer;
@@ -27,7 +28,11 @@ pub(crate) async fn handle(
             }
             match broker.partition(&topic.name, *index) {
                 Some(log) => answer.with_active_producers(producers(&log)),
-                None => answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
+                None => answer
+                    .with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                    .with_error_message(Some(StrBytes::from_static_str(
+                        "This server does not host this topic-partition.",
+                    ))),
             }
         });
         let partitions = partitions.collect();

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::describe_topic_partitions_request as asked;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -34,8 +35,17 @@ pub(crate) async fn handle(
         let all = broker.topics().list();
         names = all.iter().map(|topic| topic.name.clone()).filter(visible).collect();
     }
+    let astray = |cursor: &asked::Cursor| {
+        let skips_all = !request.topics.is_empty() && !names.contains(cursor.topic_name.as_str());
+        skips_all || cursor.partition_index < 0
+    };
+    if request.cursor.as_ref().is_some_and(astray) {
+        let code = ResponseError::InvalidRequest;
+        let refused = request.topics.iter().map(|topic| missing(&topic.name, code));
+        return DescribeTopicPartitionsResponse::default().with_topics(refused.collect());
+    }
     let (first_name, mut first_partition) = match &request.cursor {
-        Some(cursor) => (cursor.topic_name.to_string(), cursor.partition_index.max(0)),
+        Some(cursor) => (cursor.topic_name.to_string(), cursor.partition_index),
         None => (String::new(), 0),
     };
     let mut left = request.response_partition_limit.clamp(1, MAX_PARTITIONS);
@@ -54,7 +64,9 @@ pub(crate) async fn handle(
                 Ok(()) => ResponseError::UnknownTopicOrPartition,
                 Err(error) => error.code(),
             };
-            response.topics.push(missing(name, code));
+            let operations = peer.allowed_of(broker, TOPIC, Kind::Topic, name);
+            let missing = missing(name, code).with_topic_authorized_operations(operations);
+            response.topics.push(missing);
             continue;
         };
         if *name != first_name {

@@ -126,11 +126,9 @@ pub(crate) async fn handle(
 }
 
 fn check(request: &FetchRequest) -> Result<Isolation, ResponseError> {
-    if request.session_id != 0 {
+    // Epoch 0 begins a session and -1 wants none, whatever session it ends; others go on with one.
+    if !matches!(request.session_epoch, -1 | 0) {
         return Err(ResponseError::FetchSessionIdNotFound);
-    }
-    if request.session_epoch > 0 {
-        return Err(ResponseError::InvalidFetchSessionEpoch);
     }
     isolation(request.isolation_level)
 }
@@ -140,8 +138,9 @@ fn find_log(
     asked: &FetchPartition,
 ) -> Result<Arc<PartitionLog>, ResponseError> {
     let topic = topic.as_ref().map_err(|code| *code)?;
+    let log = topic.partition(asked.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
     check_leader_epoch(asked.current_leader_epoch)?;
-    topic.partition(asked.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
+    Ok(log.clone())
 }
 
 /// Reads until there are `min_bytes`, a partition fails, or the time is over.
@@ -290,12 +289,19 @@ fn answer_partition(
     let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(code) => {
+            // As Kafka has it where the partition was not even looked for.
+            let unsought = matches!(
+                code,
+                ResponseError::UnknownTopicOrPartition
+                    | ResponseError::UnknownTopicId
+                    | ResponseError::TopicAuthorizationFailed
+            );
             return answer
                 .with_error_code(code.code())
                 .with_high_watermark(-1)
                 .with_last_stable_offset(-1)
                 .with_log_start_offset(-1)
-                .with_aborted_transactions(None)
+                .with_aborted_transactions(unsought.then(Vec::new))
                 .with_records(Some(Bytes::new()));
         }
     };

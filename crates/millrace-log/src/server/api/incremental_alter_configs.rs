@@ -17,6 +17,11 @@ use crate::server::Peer;
 use crate::server::access::Operation;
 use crate::storage::{ConfigType, known_config};
 
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
 /// Changes some of what is set for topics and groups.
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -51,21 +56,25 @@ async fn alter(
     asked: &AlterConfigsResource,
     validate_only: bool,
 ) -> Result<()> {
+    check_changes(&asked.configs)?;
     let found = resource::find(
         broker,
         (peer, Operation::AlterConfigs),
         asked.resource_type,
         &asked.resource_name,
-    )?;
-    let mut names = HashSet::new();
+    )
+    .map_err(|error| match asked.configs.iter().find(|change| needs_list(change)) {
+        // As in Kafka, which looks at the change before it looks for the topic.
+        Some(change) if error.code() == ResponseError::UnknownTopicOrPartition => {
+            no_list(&change.name)
+        }
+        _ => error,
+    })?;
     let topic = match found {
         Resource::Topic(topic) => topic,
         Resource::Group(group) => {
             let mut set = broker.queues().set(&group);
             for change in &asked.configs {
-                if !names.insert(&change.name) {
-                    return Err(named_twice());
-                }
                 change_group(&mut set, change)?;
             }
             return apply_group(broker, peer, &group, set, validate_only);
@@ -76,20 +85,38 @@ async fn alter(
     };
     let mut configs = topic.configs.clone();
     for change in &asked.configs {
-        if !names.insert(&change.name) {
-            return Err(named_twice());
-        }
         change_config(&mut configs, change)?;
     }
     apply(broker, topic.name.clone(), configs, validate_only).await
 }
 
-fn change_config(configs: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result<()> {
-    const SET: i8 = 0;
-    const DELETE: i8 = 1;
-    const APPEND: i8 = 2;
-    const SUBTRACT: i8 = 3;
+/// What is wrong whatever is to be changed.
+fn check_changes(changes: &[AlterableConfig]) -> Result<()> {
+    let mut names = HashSet::new();
+    if let Some(change) = changes.iter().find(|c| c.value.is_none() && c.config_operation != DELETE)
+    {
+        return Err(no_value(&change.name));
+    }
+    match changes.iter().all(|change| names.insert(&change.name)) {
+        true => Ok(()),
+        false => Err(named_twice()),
+    }
+}
 
+/// Whether the change is one of a list, and the setting is none.
+fn needs_list(change: &AlterableConfig) -> bool {
+    let known = known_config(&change.name);
+    matches!(change.config_operation, APPEND | SUBTRACT)
+        && known.is_none_or(|known| known.kind != ConfigType::List)
+}
+
+fn no_list(name: &str) -> LogError {
+    let message =
+        format!("Only a list can be added to or taken from, and {} is none.", name.escape_debug());
+    LogError::rejected(ResponseError::InvalidConfig, message)
+}
+
+fn change_config(configs: &mut BTreeMap<String, String>, change: &AlterableConfig) -> Result<()> {
     let name = change.name.to_string();
     let known = known_config(&name);
     let value = || change.value.as_deref().ok_or_else(|| no_value(&name));
@@ -109,11 +136,8 @@ fn change_config(configs: &mut BTreeMap<String, String>, change: &AlterableConfi
             configs.remove(&name);
         }
         operation @ (APPEND | SUBTRACT) => {
-            if known.is_none_or(|known| known.kind != ConfigType::List) {
-                return Err(LogError::rejected(
-                    ResponseError::InvalidConfig,
-                    format!("Only a list can be added to or taken from, and {name} is none."),
-                ));
+            if needs_list(change) {
+                return Err(no_list(&name));
             }
             let present = configs.get(&name).map(String::as_str);
             let present = present.or(known.map(|known| known.default)).unwrap_or_default();

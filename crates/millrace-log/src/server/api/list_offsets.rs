@@ -77,13 +77,12 @@ fn find_all(
             let log = peer.check_topic(broker, Operation::Describe, &topic.name).and(log);
             let found = match log {
                 _ if !first => Err(ResponseError::InvalidRequest.into()),
-                Err(code) => Err(code.into()),
-                Ok(log) => isolation
-                    .map_err(Into::into)
-                    .and_then(|isolation| {
-                        check_version(partition.timestamp, version).map(|()| isolation)
-                    })
-                    .and_then(|isolation| find(&log, partition, isolation)),
+                Err(ResponseError::TopicAuthorizationFailed) => {
+                    Err(ResponseError::TopicAuthorizationFailed.into())
+                }
+                log => check_version(partition.timestamp, version)
+                    .and_then(|()| Ok((log?, isolation?)))
+                    .and_then(|(log, isolation)| find(&log, partition, isolation)),
             };
             answer(partition.partition_index, found, version)
         });
@@ -94,10 +93,11 @@ fn find_all(
 }
 
 fn check_version(timestamp: i64, version: i16) -> Result<()> {
-    let too_early = |(place, since): &(i64, i16)| *place == timestamp && version < *since;
-    match LATER_PLACES.iter().any(too_early) {
-        true => Err(ResponseError::UnsupportedVersion.into()),
-        false => Ok(()),
+    let known = |(place, since): &(i64, i16)| *place == timestamp && version >= *since;
+    let is_time = timestamp >= 0 || matches!(timestamp, LATEST | EARLIEST);
+    match is_time || LATER_PLACES.iter().any(known) {
+        true => Ok(()),
+        false => Err(ResponseError::UnsupportedVersion.into()),
     }
 }
 
@@ -117,8 +117,6 @@ fn find(
         MAX_TIMESTAMP => log.max_timestamp()?,
         // Nothing is ever moved to another storage.
         LATEST_TIERED => None,
-        // Another special place, of a later version than this.
-        time_ms if time_ms < 0 => return Err(ResponseError::UnsupportedVersion.into()),
         _ => log.offset_for_time(asked.timestamp, isolation)?,
     })
 }

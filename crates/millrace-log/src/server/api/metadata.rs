@@ -68,7 +68,9 @@ pub(crate) async fn handle(
     };
     let mut topics: Vec<MetadataResponseTopic> = topics;
     if request.include_topic_authorized_operations {
-        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+        // Nothing forbids what is missing.
+        let may_be_told = [0, ResponseError::UnknownTopicOrPartition.code()];
+        for topic in topics.iter_mut().filter(|topic| may_be_told.contains(&topic.error_code)) {
             let name = topic.name.as_ref().map_or("", |name| name.as_str());
             topic.topic_authorized_operations = peer.allowed_of(broker, TOPIC, Kind::Topic, name);
         }

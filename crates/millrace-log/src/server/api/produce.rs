@@ -21,7 +21,7 @@ use crate::broker::{Broker, Topic};
 use crate::error::{LogError, RejectedRecord, Result};
 use crate::server::Peer;
 use crate::server::access::Operation;
-use crate::storage::records::{BatchHeader, Batches};
+use crate::storage::records::{BatchError, BatchHeader, Batches, Codec};
 use crate::storage::{Appended, Origin, PartitionLog};
 use crate::transaction::{Added, Admission, Partitions, Producer, Transactions};
 use crate::transaction::{not_taken_in, refused_batch};
@@ -75,10 +75,7 @@ fn append_all(broker: &Broker, peer: &Peer, request: ProduceRequest, version: i1
         added: None,
     };
     let acks_are_known = matches!(request.acks, -1..=1);
-    let may_write = match check_transactional_id(broker, peer, &request) {
-        _ if !acks_are_known => Err(ResponseError::InvalidRequiredAcks),
-        checked => checked,
-    };
+    let may_write = check_transactional_id(broker, peer, &request);
     let find = |data: &TopicProduceData| {
         let access = (peer, Operation::Write);
         find_topic(broker, access, &data.name, data.topic_id, version >= BY_ID)
@@ -102,6 +99,10 @@ fn append_all(broker: &Broker, peer: &Peer, request: ProduceRequest, version: i1
                         Err(code) if is_transactional(records) => Err(*code),
                         _ if version >= TAKES_IN => Ok(None),
                         _ => admit(broker, id, (&topic.name, partition.index), records, version),
+                    };
+                    let admit = |records: &Bytes| match acks_are_known {
+                        true => admit(records),
+                        false => Err(ResponseError::InvalidRequiredAcks),
                     };
                     append(topic, partition.index, partition.records, version, admit)
                 }
@@ -162,27 +163,74 @@ fn transactional_producers(records: &Bytes) -> impl Iterator<Item = Producer> + 
         .map(|header| Producer { id: header.producer_id, epoch: header.producer_epoch })
 }
 
+/// Why records were not appended, and what the answer says of where the log starts.
+struct NotAppended {
+    error: LogError,
+    log_start_offset: i64,
+}
+
+impl<E: Into<LogError>> From<E> for NotAppended {
+    fn from(error: E) -> Self {
+        NotAppended { error: error.into(), log_start_offset: -1 }
+    }
+}
+
+impl NotAppended {
+    /// As Kafka, which says where the log starts when it has looked into the records, and not when
+    /// they are damaged or too large or the log can't be written to.
+    fn by(log: &PartitionLog, error: LogError) -> Self {
+        let unseen = matches!(
+            error.code(),
+            ResponseError::CorruptMessage
+                | ResponseError::MessageTooLarge
+                | ResponseError::RecordListTooLarge
+                | ResponseError::UnknownTopicOrPartition
+                | ResponseError::KafkaStorageError
+        );
+        NotAppended { error, log_start_offset: if unseen { -1 } else { log.log_start_offset() } }
+    }
+}
+
 fn append(
     topic: &Topic,
     index: i32,
     records: Option<Bytes>,
     version: i16,
     admit: impl FnOnce(&Bytes) -> Result<Option<Admission>, ResponseError>,
-) -> Result<(Arc<PartitionLog>, Appended)> {
+) -> Result<(Arc<PartitionLog>, Appended), NotAppended> {
     if topic.internal {
-        return Err(LogError::rejected(
-            ResponseError::InvalidTopicException,
-            format!("Cannot append to internal topic {}", topic.name),
-        ));
+        let message = format!("Cannot append to internal topic {}", topic.name);
+        return Err(LogError::rejected(ResponseError::InvalidTopicException, message).into());
     }
     let log = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let records = records.ok_or(ResponseError::InvalidRecord)?;
+    let records = one_batch(&records.unwrap_or_default(), version)?;
     // Held until the batch is in the log: the markers of its transaction wait for it.
     let _admission = admit(&records)?;
     let in_transaction = version >= TAKES_IN && is_transactional(&records);
     let origin = if in_transaction { Origin::TransactionClient } else { Origin::Client };
-    let appended = log.append(records, origin)?;
+    let appended = log.append(records, origin).map_err(|error| NotAppended::by(log, error))?;
     Ok((log.clone(), appended))
+}
+
+/// The one batch that there must be, without what was cut off behind it, in a format and codec that clients of this
+/// version may use.
+fn one_batch(records: &Bytes, version: i16) -> Result<Bytes, ResponseError> {
+    /// From this version on clients know zstd.
+    const WITH_ZSTD: i16 = 7;
+    let mut batches = Batches::new(records.clone());
+    let (header, batch) = match batches.next() {
+        None | Some(Err(BatchError::Truncated { .. })) => Err(ResponseError::InvalidRecord),
+        Some(Err(error)) => Err(error.refusal()),
+        Some(Ok(first)) => Ok(first),
+    }?;
+    if version < WITH_ZSTD && header.attributes.codec() == Some(Codec::Zstd) {
+        return Err(ResponseError::UnsupportedCompressionType);
+    }
+    match batches.next() {
+        None | Some(Err(BatchError::Truncated { .. })) => Ok(batch),
+        Some(Err(error)) => Err(error.refusal()),
+        Some(Ok(_)) => Err(ResponseError::InvalidRecord),
+    }
 }
 
 fn headers(records: &Bytes) -> impl Iterator<Item = BatchHeader> + use<> {
@@ -228,7 +276,7 @@ fn admit(
 
 fn answer_partition(
     index: i32,
-    appended: Result<Appended>,
+    appended: Result<Appended, NotAppended>,
     version: i16,
 ) -> PartitionProduceResponse {
     let answer = PartitionProduceResponse::default().with_index(index);
@@ -237,7 +285,9 @@ fn answer_partition(
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(appended.append_time_ms.unwrap_or(-1))
             .with_log_start_offset(appended.log_start_offset),
-        Err(error) => refuse(answer, &error, version),
+        Err(NotAppended { error, log_start_offset }) => {
+            refuse(answer, &error, version).with_log_start_offset(log_start_offset)
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl PartitionLog {
                 return Ok(Appended {
                     base_offset: sent.base_offset,
                     last_offset: sent.last_offset,
-                    append_time_ms: batch.append_time_ms.map(|_| sent.timestamp_ms),
+                    // As in Kafka, whether or not that was the log's time stamp.
+                    append_time_ms: Some(sent.timestamp_ms),
                     log_start_offset: self.log_start_offset(),
                     duplicate: true,
                 });

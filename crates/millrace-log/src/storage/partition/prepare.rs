@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 
 use crate::error::{LogError, RejectedRecord, Result};
 use crate::storage::records::{
-    Attributes, BatchError, BatchHeader, Batches, Codec, HEADER_BYTES, Records, decode,
+    Attributes, BatchHeader, Batches, Codec, HEADER_BYTES, Records, decode,
 };
 use crate::storage::{Origin, TopicConfig};
 
@@ -49,8 +49,8 @@ pub(super) fn prepare(
 ) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::with_capacity(1);
     for batch in Batches::new(batches) {
-        let (header, batch) = batch.map_err(refusal)?;
-        header.verify(&batch).map_err(refusal)?;
+        let (header, batch) = batch.map_err(|error| error.refusal())?;
+        header.verify(&batch).map_err(|error| error.refusal())?;
         let batch = match origin {
             Origin::Client | Origin::TransactionClient => check(header, batch, config, now_ms)?,
             Origin::Coordinator => of(header, &batch),
@@ -67,17 +67,6 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-fn refusal(error: BatchError) -> LogError {
-    LogError::Refused(match error {
-        BatchError::Version(_) | BatchError::Offsets { .. } | BatchError::Count(_) => {
-            ResponseError::InvalidRecord
-        }
-        BatchError::Truncated { .. } | BatchError::Length(_) | BatchError::Checksum { .. } => {
-            ResponseError::CorruptMessage
-        }
-    })
-}
-
 /// A batch as it came.
 pub(super) fn of(header: BatchHeader, batch: &Bytes) -> Prepared {
     let mut head = [0; HEADER_BYTES];
@@ -90,8 +79,7 @@ fn check(header: BatchHeader, batch: Bytes, config: &TopicConfig, now_ms: i64) -
         return Err(ResponseError::MessageTooLarge.into());
     }
     let attributes = header.attributes;
-    let unnumbered =
-        header.has_producer() && (header.base_sequence < 0 || header.producer_epoch < 0);
+    let unnumbered = header.has_producer() && header.base_sequence < 0;
     let unowned = attributes.is_transactional() && !header.has_producer();
     let complete = i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1;
     let foreign = attributes.is_control() || attributes.has_delete_horizon();
@@ -150,6 +138,10 @@ fn check_records(
             rejected.push(RejectedRecord { index, message });
         }
     };
+    // What may be compressed anew is numbered from 0 on by who sends it.
+    let displaced = header.base_offset != 0
+        && (header.attributes.codec() != Some(Codec::None)
+            || config.compression.is_some_and(|codec| codec != Codec::None));
     for (index, record) in Records::new(&as_sent, block).enumerate() {
         let record = record.map_err(|_| ResponseError::InvalidRecord)?;
         if record.offset_delta as usize != index {
@@ -168,6 +160,9 @@ fn check_records(
                 "Timestamp {stamp} is out of range: the topic takes those from {oldest} to {youngest}."
             );
             reject(record.offset_delta, message);
+        } else if displaced {
+            let message = "The offsets of a batch that is compressed begin with 0.";
+            reject(record.offset_delta, message.to_owned());
         }
         max_timestamp_ms = stamp.max(max_timestamp_ms);
     }

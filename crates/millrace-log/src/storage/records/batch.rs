@@ -1,6 +1,7 @@
 //! The header of a batch, and the walk over a sequence of batches.
 
 use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
 
 use super::Codec;
 
@@ -9,6 +10,9 @@ pub const HEADER_BYTES: usize = 61;
 
 /// Bytes before the part that the length field counts.
 const LENGTH_PREFIX_BYTES: usize = 12;
+
+/// What the length field has at least in any version.
+const LEAST_LENGTH: i32 = 14;
 
 /// Where the checksummed part begins.
 const CHECKED_FROM: usize = 21;
@@ -49,6 +53,21 @@ pub enum BatchError {
         /// Of the bytes that are there.
         computed: u32,
     },
+}
+
+impl BatchError {
+    /// What a client is told whose records these are.
+    pub(crate) fn refusal(&self) -> ResponseError {
+        match self {
+            BatchError::Version(0 | 1) | BatchError::Offsets { .. } | BatchError::Count(_) => {
+                ResponseError::InvalidRecord
+            }
+            BatchError::Version(_)
+            | BatchError::Truncated { .. }
+            | BatchError::Length(_)
+            | BatchError::Checksum { .. } => ResponseError::CorruptMessage,
+        }
+    }
 }
 
 /// The attributes of a batch.
@@ -127,11 +146,14 @@ impl BatchHeader {
             return Err(Self::short(bytes));
         };
         let length = i32_at(head, 8);
-        if length < (HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 {
+        if length < LEAST_LENGTH {
             return Err(BatchError::Length(length));
         }
         if head[16] != 2 {
             return Err(BatchError::Version(head[16] as i8));
+        }
+        if length < (HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 {
+            return Err(BatchError::Length(length));
         }
         let header = BatchHeader {
             base_offset: i64_at(head, 0),
