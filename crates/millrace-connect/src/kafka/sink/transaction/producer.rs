@@ -14,7 +14,6 @@ use crate::blocking::blocking;
 use crate::kafka::client::client_error_of;
 use crate::kafka::sink::outbox::Outbox;
 use crate::kafka::sink::outgoing::Outgoing;
-use crate::kafka::wire::WireClient;
 
 /// How long one call about a transaction may take before it is made again.
 const CALL_LIMIT: Duration = Duration::from_secs(30);

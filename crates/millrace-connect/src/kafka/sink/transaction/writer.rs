@@ -16,7 +16,6 @@ use super::producer::TransactionalProducer;
 use super::recovery::commit_again;
 use crate::kafka::properties::ClientProperties;
 use crate::kafka::sink::outgoing::{Outgoing, Serializer};
-use crate::kafka::wire::WireClient;
 
 /// What all producers of a sink have in common.
 pub(crate) struct TransactionSettings {
