@@ -159,6 +159,7 @@ async fn a_writer_whose_password_is_changed_hears_why_it_is_not_let_in_again() {
     #[expect(clippy::disallowed_methods, reason = "a test of the real thing")]
     let prepared = tokio::time::timeout(limit, writer.prepare(CheckpointId(2))).await;
     let error = prepared.expect("it does not wait for the delivery to time out").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FixInput);
+    // It was let in before: the job starts again, and may be let in then.
+    assert_eq!(error.kind(), ErrorKind::Retry);
     assert!(error.message().contains("refuses the login of `ann`"), "{}", error.full_report());
 }
