@@ -80,13 +80,26 @@ impl From<KafkaError> for Failure {
 
 /// The failure of a request that the log answered with this code.
 pub(super) fn refused(doing: impl Into<String>, code: RDKafkaErrorCode) -> Failure {
+    refused_with(doing, code, None)
+}
+
+/// As [`refused`], with what the log said of it beside the code.
+pub(super) fn refused_with(
+    doing: impl Into<String>,
+    code: RDKafkaErrorCode,
+    said: Option<&str>,
+) -> Failure {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
     if let BrokerTransportFailure | AllBrokersDown | OperationTimedOut = code
         && let Some(trouble) = trouble()
     {
         return Failure::operation(&trouble.context(doing.into()));
     }
-    let error = Error::retry(doing).caused_by(code_text(code));
+    let cause = match said {
+        Some(said) => format!("{}: {}", code_text(code), said.trim_end_matches('.')),
+        None => code_text(code),
+    };
+    let error = Error::retry(doing).caused_by(cause);
     Failure::operation(&match hint(code) {
         Some(hint) => error.hint(hint),
         None => error,

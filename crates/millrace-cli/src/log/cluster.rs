@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_connect::kafka::{Relay, create, try_out};
+use millrace_connect::kafka::{
+    Refusal, Relay, Relayed, TopicChange, change_topic, create, try_out,
+};
 use millrace_core::seam::Seams;
 use millrace_core::{Error, ErrorKind};
 use rdkafka::ClientConfig;
@@ -12,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use tokio::net::TcpStream;
 
-use super::client::{LogContext, REQUEST_TIMEOUT, failed, refused};
+use super::client::{LogContext, REQUEST_TIMEOUT, failed, refused, refused_with};
 use super::position::Range;
 use crate::failure::Failure;
 
@@ -90,6 +92,60 @@ impl Cluster {
     /// Its address, for messages.
     pub(super) fn address(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The failure of a change of a topic that the log refused, with its reason where the code does
+    /// not say all.
+    pub(super) async fn refused(
+        &self,
+        doing: String,
+        code: RDKafkaErrorCode,
+        topic: &str,
+        change: TopicChange<'_>,
+    ) -> Failure {
+        use RDKafkaErrorCode as Code;
+        let said = match code {
+            Code::InvalidConfig
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidRequest
+            | Code::InvalidTopic
+            | Code::PolicyViolation => self.change(topic, change, true).await.ok().flatten(),
+            _ => None,
+        };
+        refused_with(doing, code, said.and_then(|refusal| refusal.text).as_deref())
+    }
+
+    /// Replaces all settings of a topic. The client would not say if they were refused.
+    pub(super) async fn configure(
+        &self,
+        doing: String,
+        topic: &str,
+        configs: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        let change = TopicChange::Configure(configs);
+        let refusal = self.change(topic, change, false).await;
+        let Refusal { code, text } = match refusal {
+            Ok(None) => return Ok(()),
+            Ok(Some(refusal)) => refusal,
+            Err(error) => return Err(Failure::operation(&error.context(doing))),
+        };
+        const INVALID_CONFIG: i16 = 40;
+        if code == INVALID_CONFIG {
+            return Err(refused_with(doing, RDKafkaErrorCode::InvalidConfig, text.as_deref()));
+        }
+        let cause = text.unwrap_or_else(|| format!("the log answered with code {code}"));
+        Err(Failure::operation(&Error::retry(doing).caused_by(cause)))
+    }
+
+    async fn change(
+        &self,
+        topic: &str,
+        change: TopicChange<'_>,
+        validate_only: bool,
+    ) -> millrace_core::Result<Option<Refusal>> {
+        let relay = self.context.relay();
+        change_topic(&self.bootstrap, relay, topic, change, validate_only).await
     }
 
     /// What its clients hear, and how they are encrypted and logged in.

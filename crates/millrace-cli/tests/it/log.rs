@@ -205,6 +205,28 @@ fn a_setting_that_a_topic_cannot_have_is_not_reset_in_silence() {
     log.run("topic alter t --reset-config retention.ms").expect(0);
 }
 
+/// The code alone says neither which setting was wrong nor what it may be.
+#[test]
+fn why_the_log_refuses_a_change_of_a_topic_is_told_in_its_own_words() {
+    let log = Log::serve();
+    let hint = "hint: `millrace log topic describe --all` shows the settings of a topic, and their \
+                values\n";
+    let soon = "cause: configuration is invalid: Invalid value soon for configuration \
+                retention.ms: not a 64-bit number";
+    let refused = log.run("topic create t --config retention.ms=soon").expect(1);
+    assert_eq!(refused.stderr, format!("error: cannot create topic `t`\n  {soon}\n  {hint}"));
+    log.run("topic create t --partitions 2").expect(0);
+    let refused = log.run("topic alter t --config retention.ms=soon").expect(1);
+    assert_eq!(
+        refused.stderr,
+        format!("error: cannot change the settings of topic `t`\n  {soon}\n  {hint}")
+    );
+    let refused = log.run("topic alter t --partitions 1").expect(1);
+    let fewer = "The topic t currently has 2 partition(s); 1 would not be an increase";
+    assert!(refused.stderr.contains(fewer), "{}", refused.stderr);
+    assert_eq!(log.run("topic list").expect(0).stdout.lines().count(), 2);
+}
+
 #[test]
 fn what_is_produced_is_consumed() {
     let log = Log::serve();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use millrace_connect::kafka::TopicChange;
 use millrace_core::Error;
 use millrace_core::seam::Seams;
 use rdkafka::admin::{NewTopic, TopicReplication};
 
 use crate::failure::Failure;
-use crate::log::client::{failed, refused};
+use crate::log::client::failed;
 use crate::log::cluster::{Cluster, Topic, admin_options};
 use crate::log::topic::{add_partitions, configs, is_own};
 
@@ -93,7 +94,11 @@ async fn create(
         .await
         .map_err(|error| failed(doing(), &error))?;
     for result in results {
-        result.map_err(|(_, code)| refused(doing(), code))?;
+        if let Err((_, code)) = result {
+            let change =
+                TopicChange::Create { partitions: count, replication: -1, configs: settings };
+            return Err(target.refused(doing(), code, name, change).await);
+        }
     }
     wait_for(target, name, partitions, seams).await
 }

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 
+use millrace_connect::kafka::TopicChange;
 use millrace_core::Error;
-use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::admin::NewPartitions;
 
 use super::{configs, is_own};
 use crate::failure::Failure;
 use crate::log::args::TopicAlterArguments;
-use crate::log::client::{failed, refused};
+use crate::log::client::failed;
 use crate::log::cluster::{Cluster, admin_options};
 use crate::stderr::say;
 
@@ -56,17 +57,9 @@ async fn alter_configs(cluster: &Cluster, arguments: &TopicAlterArguments) -> Re
         }
     }
     entries.extend(arguments.configs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    let change = AlterConfig { specifier: ResourceSpecifier::Topic(topic), entries };
-    let doing = || format!("cannot change the settings of topic `{topic}`");
-    let results = cluster
-        .admin()?
-        .alter_configs([&change], &admin_options())
-        .await
-        .map_err(|error| failed(doing(), &error))?;
-    for result in results {
-        result.map_err(|(_, code)| refused(doing(), code))?;
-    }
-    Ok(())
+    let wanted: Vec<(&str, &str)> = entries.into_iter().collect();
+    let doing = format!("cannot change the settings of topic `{topic}`");
+    cluster.configure(doing, topic, &wanted).await
 }
 
 /// Adds partitions until there are so many.
@@ -82,7 +75,10 @@ pub(in crate::log) async fn add_partitions(
         .await
         .map_err(|error| failed(doing(), &error))?;
     for result in results {
-        result.map_err(|(_, code)| refused(doing(), code))?;
+        if let Err((_, code)) = result {
+            let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+            return Err(cluster.refused(doing(), code, topic, TopicChange::Grow(count)).await);
+        }
     }
     Ok(())
 }

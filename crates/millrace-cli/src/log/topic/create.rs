@@ -1,9 +1,10 @@
+use millrace_connect::kafka::TopicChange;
 use rdkafka::admin::{NewTopic, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::failure::Failure;
 use crate::log::args::TopicCreateArguments;
-use crate::log::client::{failed, refused};
+use crate::log::client::failed;
 use crate::log::cluster::{Cluster, admin_options};
 use crate::stderr::say;
 
@@ -32,7 +33,12 @@ pub(super) async fn create(
                 Err((name, RDKafkaErrorCode::TopicAlreadyExists)) if arguments.if_not_exists => {
                     say!("topic `{name}` exists already");
                 }
-                Err((_, code)) => return Err(refused(doing(), code)),
+                Err((_, code)) => {
+                    let configs = arguments.configs.iter();
+                    let configs: Vec<_> = configs.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                    let change = TopicChange::Create { partitions, replication, configs: &configs };
+                    return Err(cluster.refused(doing(), code, name, change).await);
+                }
             }
         }
     }

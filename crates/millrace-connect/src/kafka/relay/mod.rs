@@ -52,7 +52,8 @@ use tokio::runtime::Runtime;
 pub use self::native::{NativeClient, Relayed, create};
 use self::troubles::Troubles;
 use super::wire::{
-    Called, Connection, Fault, Security, SecuritySettings, Stream, WireClient, lost, within,
+    Called, Connection, Fault, Refusal, Security, SecuritySettings, Stream, TopicChange,
+    WireClient, lost, within,
 };
 
 /// More threads than this are not used to encrypt, however many cores there are.
@@ -277,6 +278,25 @@ pub async fn try_out(bootstrap_servers: &str, relay: Option<&Relay>) -> Result<(
         Ok(()) => Ok(()),
         Err(Fault::Lasting(error) | Fault::Passing(error)) => Err(error),
     }
+}
+
+/// Asks one of these brokers for a change of a topic, or only whether it could be. Gives the refusal
+/// with its text, which librdkafka keeps to itself; `None` when it was done, or could be.
+///
+/// # Errors
+/// Why there was no answer.
+pub async fn change_topic(
+    bootstrap_servers: &str,
+    relay: Option<&Relay>,
+    topic: &str,
+    change: TopicChange<'_>,
+    validate_only: bool,
+) -> Result<Option<Refusal>> {
+    let security = relay.map(|relay| relay.security().clone()).unwrap_or_default();
+    let mut wire = WireClient::new(bootstrap_servers, security, Seams::system().clock);
+    wire.change(topic, change, validate_only).await.map_err(|fault| match fault {
+        Fault::Lasting(error) | Fault::Passing(error) => error,
+    })
 }
 
 /// Finds out why brokers do not answer a client that neither encrypts nor logs in, if that is why.

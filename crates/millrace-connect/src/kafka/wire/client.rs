@@ -185,7 +185,7 @@ impl WireClient {
         }
     }
 
-    async fn call_any<R: Request>(
+    pub(super) async fn call_any<R: Request>(
         &mut self,
         request: &R,
         highest: i16,
