@@ -35,7 +35,9 @@ javac -Xlint:all,-classfile,-processing -cp "$classpath" -d "$work/classes" \
 kafka=${DIFFER_KAFKA:-} embedded=${DIFFER_EMBEDDED:-}
 if [ -z "$kafka" ]; then
     # On a busy machine a broker that is taken for dead for a moment would get another leader epoch.
-    kafka=$(scripts/kafka/broker.sh start "$work/kafka" broker.session.timeout.ms=60000) || exit
+    # Groups whose offsets are in one partition are in one transaction, and the embedded log has one partition for all.
+    kafka=$(scripts/kafka/broker.sh start "$work/kafka" broker.session.timeout.ms=60000 \
+        offsets.topic.num.partitions=1) || exit
 fi
 if [ -z "$embedded" ]; then
     if [ -z "${MILLRACE_LOG_SERVER:-}" ]; then

@@ -23,7 +23,36 @@ final class Generator {
             new Kind(3, RecordSteps::describeProducers),
             new Kind(3, RecordSteps::leaderEpoch));
 
-    private static final List<List<Kind>> THEMES = List.of(RECORDS);
+    private static final List<Kind> TRANSACTIONS = List.of(
+            new Kind(8, TransactionSteps::init),
+            new Kind(12, TransactionSteps::addPartitions),
+            new Kind(30, TransactionSteps::produce),
+            new Kind(14, TransactionSteps::end),
+            new Kind(6, TransactionSteps::addOffsets),
+            new Kind(8, TransactionSteps::commitOffsets),
+            new Kind(4, TransactionSteps::describe),
+            new Kind(3, RecordSteps::produce),
+            new Kind(12, RecordSteps::fetch),
+            new Kind(5, RecordSteps::listOffsets),
+            new Kind(5, RecordSteps::describeProducers),
+            new Kind(4, OffsetSteps::fetch),
+            new Kind(1, TopicSteps::delete),
+            new Kind(1, TopicSteps::create));
+
+    private static final List<Kind> OFFSETS = List.of(
+            new Kind(20, OffsetSteps::commit),
+            new Kind(14, OffsetSteps::fetch),
+            new Kind(5, OffsetSteps::delete),
+            new Kind(3, OffsetSteps::deleteGroup),
+            new Kind(3, OffsetSteps::describe),
+            new Kind(2, TopicSteps::delete),
+            new Kind(3, TopicSteps::create),
+            new Kind(3, TransactionSteps::init),
+            new Kind(5, TransactionSteps::addOffsets),
+            new Kind(6, TransactionSteps::commitOffsets),
+            new Kind(4, TransactionSteps::end));
+
+    private static final List<List<Kind>> THEMES = List.of(RECORDS, TRANSACTIONS, OFFSETS);
 
     private Generator() {}
 
@@ -47,6 +76,9 @@ final class Generator {
         for (World.Topic topic : world.topics) {
             steps.add(RecordSteps.fetchAll(world, topic, (byte) 0));
             steps.add(RecordSteps.fetchAll(world, topic, (byte) 1));
+        }
+        for (int i = 0; i < 3; i++) {
+            steps.add(OffsetSteps.fetch(world, world.prefix + "g" + i, null));
         }
         for (int i = 0; i < steps.size(); i++) {
             steps.get(i).number = i + 1;

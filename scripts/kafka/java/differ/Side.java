@@ -9,6 +9,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import javax.net.SocketFactory;
 import org.apache.kafka.common.message.ApiVersionsRequestData;
 import org.apache.kafka.common.message.ApiVersionsResponseData;
@@ -16,9 +17,12 @@ import org.apache.kafka.common.message.CreateTopicsRequestData;
 import org.apache.kafka.common.message.DeleteTopicsRequestData;
 import org.apache.kafka.common.message.DescribeConfigsRequestData;
 import org.apache.kafka.common.message.DescribeConfigsResponseData;
+import org.apache.kafka.common.message.DescribeGroupsRequestData;
 import org.apache.kafka.common.message.DescribeTransactionsRequestData;
 import org.apache.kafka.common.message.DescribeTransactionsResponseData;
+import org.apache.kafka.common.message.FindCoordinatorRequestData;
 import org.apache.kafka.common.message.IncrementalAlterConfigsRequestData;
+import org.apache.kafka.common.message.InitProducerIdRequestData;
 import org.apache.kafka.common.message.MetadataRequestData;
 import org.apache.kafka.common.message.MetadataResponseData;
 import org.apache.kafka.common.protocol.ApiKeys;
@@ -59,6 +63,37 @@ final class Side implements AutoCloseable {
                         .setReplicationFactor((short) 1));
         lane(Step.MAIN).send(ApiKeys.CREATE_TOPICS, 5, request);
         spread();
+        for (byte type = 0; type <= 1; type++) {
+            awaitCoordinators(type);
+        }
+        // Answers about nobody name producer 0, which must be nobody in a sequence.
+        lane(Step.MAIN)
+                .send(ApiKeys.INIT_PRODUCER_ID, 4, new InitProducerIdRequestData().setTransactionTimeoutMs(1000));
+    }
+
+    /** Looking for a coordinator makes its topic; all of its partitions have to be there. */
+    private void awaitCoordinators(byte type) throws Exception {
+        FindCoordinatorRequestData request = new FindCoordinatorRequestData().setKeyType(type);
+        request.setCoordinatorKeys(IntStream.range(0, 40).mapToObj(i -> "differ-" + i).toList());
+        Check.eventually(name + " has coordinators", () -> {
+            ApiMessage answer = lane(Step.MAIN).send(ApiKeys.FIND_COORDINATOR, 4, request);
+            return !isFailed(answer, (short) 4);
+        });
+        Check.eventually(name + " has loaded them", () -> {
+            ApiMessage answer = type == 0
+                    ? lane(Step.MAIN)
+                            .send(
+                                    ApiKeys.DESCRIBE_GROUPS,
+                                    5,
+                                    new DescribeGroupsRequestData().setGroups(request.coordinatorKeys()))
+                    : lane(Step.MAIN)
+                            .send(
+                                    ApiKeys.DESCRIBE_TRANSACTIONS,
+                                    0,
+                                    new DescribeTransactionsRequestData()
+                                            .setTransactionalIds(request.coordinatorKeys()));
+            return !isPassing(answer, (short) (type == 0 ? 5 : 0));
+        });
     }
 
     ApiVersionsResponseData versions() throws IOException {
