@@ -10,10 +10,18 @@
 #
 # The embedded log is the example of millrace-log in a debug build; MILLRACE_LOG_SERVER is another command to serve it
 # with. Brokers that run already are taken from DIFFER_KAFKA and DIFFER_EMBEDDED (HOST:PORT). Exit codes: 0 no
-# difference, 1 some or a failure, 77 java or Kafka's jars can't be had (said on stderr).
+# difference, 1 some or a failure, 2 misuse, 77 java or Kafka's jars can't be had (said on stderr).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 build=${CARGO_TARGET_DIR:-$PWD/target}/kafka-test
+
+# What is not understood must not pass for a comparison that was made.
+for argument in "$@"; do
+    [[ $argument =~ ^([0-9]+(-[0-9]+)?|(length|seconds)=[0-9]+|steps=[0-9,-]+|(shrink|kinds)=(yes|no))$ ]] || {
+        echo "differ: \`$argument\` is no seed and no option; see the head of scripts/kafka/differ.sh" >&2
+        exit 2
+    }
+done
 
 command -v javac >/dev/null || { echo "differ: skipped: there is no javac" >&2; exit 77; }
 classpath=$(scripts/kafka/broker.sh resolve) || exit

@@ -57,7 +57,7 @@ public final class Differ {
 
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>();
-        String seeds = "1-20";
+        String seeds = "1-40";
         for (String argument : Arrays.asList(arguments).subList(2, arguments.length)) {
             String[] parts = argument.split("=", 2);
             if (parts.length == 2) {
@@ -95,7 +95,7 @@ public final class Differ {
                 taken.values().stream().mapToInt(Integer::intValue).sum(),
                 taken.size(),
                 (System.nanoTime() - beganNs) / 1_000_000_000L);
-        if (options.containsKey("kinds")) {
+        if (options.getOrDefault("kinds", "no").equals("yes")) {
             System.out.println("differ: " + taken);
         }
         return differing;
